@@ -287,14 +287,14 @@ def _fill_factor(factor, centre, variance, lower, spacing, periodic):
     count = factor.shape[2]
     for sample in range(factor.shape[0]):
         T = variance[sample]
-        reach = int(math.ceil(CUTOFF * math.sqrt(T) / spacing + 0.5)) + 1
+        reach = math.ceil(CUTOFF * math.sqrt(T) / spacing + 0.5) + 1
         table = np.empty(reach)
         for j in range(reach):
             table[j] = math.exp(-((j * spacing) ** 2) / (2 * T))
         for well in range(factor.shape[1]):
             row = factor[sample, well]
             place = (centre[sample, well] - lower) / spacing
-            nearest = int(math.floor(place + 0.5))
+            nearest = math.floor(place + 0.5)
             delta = (place - nearest) * spacing
             step = math.exp(delta * spacing / T)
             right = math.exp(-delta * delta / (2 * T))
