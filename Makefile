@@ -1,0 +1,45 @@
+# `make help` lists what there is. The virtual environment is made by whatever needs it.
+PYTHON ?= python3
+TIER   ?= quick
+CORES  ?= all
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help run test lint format docs bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "Installing into $(VENV), a few minutes the first time"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[slurm,dev]'
+	@touch $@
+
+install: $(STAMP)  ## make the virtual environment
+
+run: $(STAMP)  ## the whole workflow: data, training, figures, report (TIER=quick|paper CORES=all)
+	snakemake --cores $(CORES) --config tier=$(TIER) --report results/$(TIER)/report.html --report-after-run
+
+test: $(STAMP)  ## all tests
+	python -m pytest
+
+lint: $(STAMP)  ## ruff, snakefmt and snakemake --lint
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+
+format: $(STAMP)  ## bring code into shape
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow/rules
+
+bench: $(STAMP)  ## benchmarks: ratios against straightforward implementations
+	python -m benchmarks.solvers
+	python -m benchmarks.training
+
+clean:  ## remove results of the tier (the environment stays)
+	rm -rf results/$(TIER) .snakemake

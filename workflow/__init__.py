@@ -1,0 +1,1 @@
+"""The workflow's own code: configuration, naming, tables and figures. Neither solver nor network."""

@@ -1,0 +1,243 @@
+"""Models of config.yaml: every key, its type, its meaning and its limits, in one place.
+
+The configuration reference in docs/ and ``workflow/schema.json`` are generated from these models.
+"""
+
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="lower-case letters, digits, - and _")]
+Count = Annotated[int, Field(gt=0, strict=True)]
+
+
+class ConfigError(ValueError):
+    """A mistake in the configuration: one line with the key path, the value seen and what is allowed."""
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Samples(Section):
+    """Samples drawn for each use; each split has random numbers of its own."""
+
+    train: Count
+    """Training samples available."""
+    validation: Count
+    """Samples for choosing (best epoch, recipes), never for reported errors."""
+    test: Count
+    """Samples for the reported test errors."""
+
+
+class DataSet(Section):
+    """Pairs of fields: random inputs and the solutions of an equation."""
+
+    title: str
+    """Title for figures and reports."""
+    problem: dict[str, Any]
+    """Equation and grid: `name`, `shape` and the coefficients of `solvers.problem`."""
+    field: dict[str, Any]
+    """Distribution of the random input: the arguments of `solvers.wells.Wells`."""
+    seed: Annotated[int, Field(ge=0, strict=True)]
+    """Root of the data set's random numbers; sample i depends on it and on i alone."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Precision of the stored fields; solving is always in float64."""
+    samples: Samples
+    """How many samples each split has."""
+    shard: Count
+    """Samples a file; each file is one solver job."""
+
+
+class Network(Section):
+    """A multiscale network; the grid comes from the data set."""
+
+    label: str
+    """Name in legends."""
+    architecture: Literal["mnn-h2", "mnn-h"]
+    """Nested bases (this paper), or the baseline with one basis a level."""
+    layers: Literal["cnn", "lc", "mix"]
+    """Weights shared by all boxes, of each box its own, or mixed."""
+    padding: Literal["periodic", "zero"]
+    """What a box at the boundary sees beyond it."""
+    levels: Annotated[int, Field(ge=2, strict=True)]
+    """Level L of the finest boxes; a box has N / 2^L points an axis."""
+    rank: Count
+    """Channels r of a box: the rank of the far-field blocks."""
+    depth: Count
+    """Layers K of the kernel and the adjacent parts."""
+
+
+class Training(Section):
+    """How a network is trained."""
+
+    recipe: Literal["default", "paper"]
+    """`default`: ours; `paper`: Nadam at a constant rate as printed."""
+    epochs: Count
+    """Passes over the training samples."""
+    batch_size: Count | None = None
+    """Samples a step; without it the recipe's rule (between n_train/100 and n_train/50)."""
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Seed of the first member; the others count on from it."""
+
+
+class Series(Section):
+    """One curve of a figure."""
+
+    network: str
+    """A name in `networks`."""
+    training: str = "default"
+    """A name in `training`."""
+    label: str | None = None
+    """Name in the legend; the network's label without it."""
+
+
+Axis = Literal["n_train", "rank", "depth", "wells", "electrons"]
+
+
+class Figure(Section):
+    """A figure of the results, declared: what is swept, what is held, how it is drawn."""
+
+    title: str
+    """What the figure shows."""
+    caption: str
+    """Caption in the report."""
+    kind: Literal["error", "error_and_spread", "min_and_median", "parameters", "predictions"]
+    """`error`: train and test error; `error_and_spread`: with the standard deviation over samples on a second axis;
+    `min_and_median`: test error of the seeds with the least and the median training error; `parameters`: sizes;
+    `predictions`: samples beside the truth."""
+    data_set: str
+    """A name in `data_sets`."""
+    series: Annotated[list[Series], Field(min_length=1)]
+    """The curves."""
+    sweep: dict[Axis, Annotated[list[Count], Field(min_length=1)]] = {}
+    """One axis and its values."""
+    n_train: Count | None = None
+    """Training samples used; all of the data set's without it."""
+    n_test: Count | None = None
+    """Test samples used; all of the data set's without it."""
+    seeds: Count = 3
+    """Networks trained from different seeds for every point."""
+
+    @model_validator(mode="after")
+    def one_axis(self):
+        """A figure sweeps one axis; a picture of predictions none."""
+        expected = 0 if self.kind == "predictions" else 1
+        if len(self.sweep) != expected:
+            raise ValueError(f"sweep: {len(self.sweep)} axes given, kind {self.kind!r} takes {expected}")
+        return self
+
+
+class Config(Section):
+    """The whole of config.yaml, for one tier."""
+
+    tier: str
+    """The tier to run."""
+    tiers: dict[Name, str]
+    """Tiers and what they are for. Wherever a value is a map of tier names, the tier's own is taken."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks train; auto takes a GPU if there is one."""
+    ranks: Annotated[int, Field(gt=0, le=4096, strict=True)] = 2
+    """MPI ranks of a solver job."""
+    data_sets: Annotated[dict[Name, DataSet], Field(min_length=1)]
+    """Data sets by name."""
+    networks: Annotated[dict[Name, Network], Field(min_length=1)]
+    """Networks by name."""
+    training: Annotated[dict[Name, Training], Field(min_length=1)]
+    """Ways of training by name."""
+    figures: Annotated[dict[Name, Figure], Field(min_length=1)]
+    """Figures by name; `snakemake NAME` makes one alone."""
+
+    @model_validator(mode="after")
+    def names_exist(self):
+        """Figures refer to data sets, networks and trainings that exist."""
+        for name, figure in self.figures.items():
+            _known(f"figures.{name}.data_set", figure.data_set, self.data_sets)
+            for i, series in enumerate(figure.series):
+                _known(f"figures.{name}.series.{i}.network", series.network, self.networks)
+                _known(f"figures.{name}.series.{i}.training", series.training, self.training)
+        return self
+
+
+def _known(path: str, value: str, allowed) -> None:
+    if value not in allowed:
+        raise ValueError(f"{path}: {value!r} given, {' or '.join(map(repr, allowed))} allowed")
+
+
+def for_tier(node: Any, tier: str, tiers: set[str], path: tuple = ()) -> Any:
+    """Replace every map of tier names by the value of one tier.
+
+    Raises
+    ------
+    ConfigError
+        If such a map does not hold the tier.
+    """
+    if isinstance(node, list):
+        return [for_tier(child, tier, tiers, (*path, i)) for i, child in enumerate(node)]
+    if not isinstance(node, dict):
+        return node
+    if node and set(node) <= tiers and path != ("tiers",):
+        if tier not in node:
+            raise ConfigError(f"{_dotted(path)}: no value for tier {tier!r}, only for {', '.join(map(repr, node))}")
+        return for_tier(node[tier], tier, tiers, path)
+    return {key: for_tier(child, tier, tiers, (*path, key)) for key, child in node.items()}
+
+
+def load(config: dict, tier: str | None = None) -> Config:
+    """Validate a configuration for one tier (by default the one it names).
+
+    Raises
+    ------
+    ConfigError
+        With one line that names the key path, the value and what is allowed.
+    """
+    tiers = config.get("tiers")
+    if not isinstance(tiers, dict) or not tiers:
+        raise ConfigError(f"tiers: {tiers!r} given, a map of tier names and descriptions expected")
+    tier = tier or config.get("tier")
+    if tier not in tiers:
+        raise ConfigError(f"tier: {tier!r} given, {' or '.join(map(repr, tiers))} allowed")
+    try:
+        return Config.model_validate({**for_tier(config, tier, set(tiers)), "tier": tier, "tiers": tiers})
+    except ValidationError as error:
+        raise ConfigError(_one_line(error)) from None
+
+
+def _dotted(path) -> str:
+    return ".".join(str(part) for part in path if part != "[key]")
+
+
+def _one_line(error: ValidationError) -> str:
+    # a misspelt key also makes the right one missing: the misspelling is what to tell
+    first, *others = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    more = f" (and {len(others)} more)" if others else ""
+    path, seen = _dotted(first["loc"]), first["input"]
+    if first["type"] == "extra_forbidden":
+        allowed = _keys_allowed(first["loc"])
+        close = get_close_matches(str(first["loc"][-1]), allowed, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{path}: unknown key, {', '.join(allowed)} allowed{hint}{more}"
+    if first["type"] == "missing":
+        return f"{path}: missing, this key is required{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return f"{path}.{message}{more}" if path else f"{message}{more}"
+    return f"{path}: {seen!r} given, {message[0].lower()}{message[1:]}{more}"
+
+
+def _keys_allowed(path: tuple) -> list[str]:
+    """Keys of the section that holds the last part of a path; names and list positions on the way are passed over."""
+    section = Config
+    for part in path[:-1]:
+        if part in section.model_fields:
+            section = _section_in(section.model_fields[part].annotation) or section
+    return list(section.model_fields)
+
+
+def _section_in(annotation) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)

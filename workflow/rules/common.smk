@@ -1,0 +1,90 @@
+# Names of results and small helpers for the rules.
+import json
+import os
+
+from solvers.registry import PROBLEMS
+from workflow import sources
+from workflow.config import ConfigError
+from workflow.study import SPLITS, study
+
+try:
+    STUDY = study(config)
+except ConfigError as error:
+    sys.exit(f"config: {error}")
+
+RESULTS = f"results/{STUDY.config.tier}"
+
+# The programs of this environment come first, whether or not it is activated.
+os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
+
+
+wildcard_constraints:
+    data="[a-z0-9_-]+",
+    model="[A-Za-z0-9_-]+",
+    split="|".join(SPLITS),
+    start=r"\d+",
+    stop=r"\d+",
+    figure="[a-z0-9_-]+",
+
+
+def as_json(value):
+    """Canonical JSON: the order of keys in config.yaml means nothing."""
+    return json.dumps(value, sort_keys=True)
+
+
+def shards(data, split, count):
+    names = STUDY.data[data].shards(split, count)
+    return [f"{RESULTS}/data/{data}/{split}/{name}.nc" for name in names]
+
+
+def checks(data, split, count):
+    """Reports of the checker for the same shards: nothing is trained or tested on a shard that was not checked."""
+    return [shard.replace(".nc", ".check.json") for shard in shards(data, split, count)]
+
+
+def experiment(wildcards):
+    return STUDY.experiments[(wildcards.data, wildcards.model)]
+
+
+def samples(data, split, count=None):
+    return count or STUDY.data[data].samples[split]
+
+
+def figure_files(names, extensions=("pdf", "png", "svg")):
+    return [f"{RESULTS}/figures/{name}.{extension}" for name in names for extension in extensions]
+
+
+ERROR_FIGURES = [name for name, figure in STUDY.config.figures.items() if figure.kind != "predictions"]
+
+
+def axis(figure):
+    return next(iter(STUDY.config.figures[figure].sweep), "none")
+
+
+def problem_title(figure):
+    return STUDY.config.data_sets[STUDY.config.figures[figure].data_set].title
+
+
+def table_rows(figure):
+    """What a table is made of: for every point its label, its place on the axis and its files."""
+    seeds = STUDY.config.figures[figure].seeds
+    return [
+        {
+            "label": point.label,
+            "value": point.value,
+            "seeds": seeds,
+            "n_train": point.n_train,
+            "n_test": point.n_test,
+            "files": {
+                "errors": f"{RESULTS}/errors/{point.data}/{point.experiment}.nc",
+                "baselines": f"{RESULTS}/errors/{point.data}/baselines_n{point.n_train}.json",
+            },
+        }
+        for point in STUDY.points[figure]
+    ]
+
+
+def plot_input(figure):
+    if STUDY.config.figures[figure].kind == "predictions":
+        return [row["files"]["errors"] for row in table_rows(figure)]
+    return f"{RESULTS}/tables/{figure}.csv"

@@ -1,0 +1,60 @@
+# Data sets: MPI solver jobs write shards, the checker reads every one of them before anything is trained on it.
+
+
+rule generate:
+    output:
+        f"{RESULTS}/data/{{data}}/{{split}}/{{start}}-{{stop}}.nc",
+    log:
+        f"{RESULTS}/logs/generate/{{data}}/{{split}}/{{start}}-{{stop}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/generate/{{data}}/{{split}}/{{start}}-{{stop}}.tsv"
+    threads: STUDY.config.ranks
+    resources:
+        mpi="mpiexec",
+        tasks=STUDY.config.ranks,
+        cpus_per_task=1,
+        mem_mb=1000 * STUDY.config.ranks,
+        runtime=60,
+    params:
+        problem=lambda wildcards: as_json(STUDY.data[wildcards.data].problem),
+        field=lambda wildcards: as_json(STUDY.data[wildcards.data].field),
+        seed=lambda wildcards: STUDY.data[wildcards.data].seed,
+        precision=lambda wildcards: STUDY.data[wildcards.data].precision,
+        code=lambda wildcards: sources.digest("solvers.generate", PROBLEMS[STUDY.data[wildcards.data].problem["name"]]),
+    message:
+        "Solving {wildcards.data}, {wildcards.split} samples {wildcards.start} to {wildcards.stop}"
+    shell:
+        "{resources.mpi} -n {resources.tasks} python -m solvers.generate"
+        " --problem {params.problem:q} --field {params.field:q} --seed {params.seed}"
+        " --split {wildcards.split} --start {wildcards.start} --stop {wildcards.stop}"
+        " --precision {params.precision} --output {output:q} > {log:q} 2>&1"
+
+
+rule check:
+    input:
+        rules.generate.output,
+    output:
+        f"{RESULTS}/data/{{data}}/{{split}}/{{start}}-{{stop}}.check.json",
+    log:
+        f"{RESULTS}/logs/check/{{data}}/{{split}}/{{start}}-{{stop}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/check/{{data}}/{{split}}/{{start}}-{{stop}}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=lambda wildcards: sources.digest("solvers.check", PROBLEMS[STUDY.data[wildcards.data].problem["name"]]),
+    message:
+        "Checking {wildcards.data}, {wildcards.split} samples {wildcards.start} to {wildcards.stop}"
+    shell:
+        "python -m solvers.check {input:q} --report {output:q} > {log:q} 2>&1"
+
+
+rule data:
+    input:
+        [
+            file
+            for name, data in STUDY.data.items()
+            for split in SPLITS
+            for file in checks(name, split, data.samples[split])
+        ],

@@ -1,0 +1,61 @@
+# Evaluation: errors of every sample on the training and the test set, and the reference lines beside them.
+
+
+rule evaluate:
+    input:
+        model=rules.train.output.model,
+        train=lambda wildcards: shards(wildcards.data, "train", experiment(wildcards).n_train),
+        test=lambda wildcards: shards(wildcards.data, "test", n_test(wildcards)),
+        checked=lambda wildcards: checks(wildcards.data, "test", n_test(wildcards)),
+    output:
+        f"{RESULTS}/errors/{{data}}/{{model}}.nc",
+    log:
+        f"{RESULTS}/logs/evaluate/{{data}}/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate/{{data}}/{{model}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        n_train=lambda wildcards: experiment(wildcards).n_train,
+        n_test=lambda wildcards: n_test(wildcards),
+        device=STUDY.config.device,
+        code=sources.digest("mnn.evaluate"),
+    message:
+        "Evaluating {wildcards.model} on {wildcards.data}"
+    shell:
+        "python -m mnn.evaluate {input.model:q} --train {input.train:q} --n-train {params.n_train}"
+        " --test {input.test:q} --n-test {params.n_test} --output {output:q}"
+        " --device {params.device} --threads {threads} > {log:q} 2>&1"
+
+
+rule baselines:
+    input:
+        train=lambda wildcards: shards(wildcards.data, "train", int(wildcards.n_train)),
+        validation=lambda wildcards: shards(wildcards.data, "validation", samples(wildcards.data, "validation")),
+        test=lambda wildcards: shards(wildcards.data, "test", samples(wildcards.data, "test")),
+        checked=lambda wildcards: [
+            *checks(wildcards.data, "train", int(wildcards.n_train)),
+            *checks(wildcards.data, "validation", samples(wildcards.data, "validation")),
+            *checks(wildcards.data, "test", samples(wildcards.data, "test")),
+        ],
+    output:
+        f"{RESULTS}/errors/{{data}}/baselines_n{{n_train}}.json",
+    log:
+        f"{RESULTS}/logs/baselines/{{data}}/n{{n_train}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/baselines/{{data}}/n{{n_train}}.tsv"
+    wildcard_constraints:
+        n_train=r"\d+",
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=sources.digest("mnn.baselines"),
+    message:
+        "Reference lines of {wildcards.data}, {wildcards.n_train} training samples"
+    shell:
+        "python -m mnn.baselines --train {input.train:q} --n-train {wildcards.n_train}"
+        " --validation {input.validation:q} --test {input.test:q} --output {output:q} > {log:q} 2>&1"

@@ -1,0 +1,90 @@
+# Tables, figures, the summary and what the report holds of them.
+
+
+rule tabulate:
+    input:
+        lambda wildcards: sorted({file for row in table_rows(wildcards.figure) for file in row["files"].values()}),
+    output:
+        report(
+            f"{RESULTS}/tables/{{figure}}.csv",
+            caption="../report/table.rst",
+            category=lambda wildcards: problem_title(wildcards.figure),
+            subcategory="Tables",
+            labels=lambda wildcards: {"figure": wildcards.figure, "type": "table (CSV)"},
+        ),
+    log:
+        f"{RESULTS}/logs/tabulate/{{figure}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tabulate/{{figure}}.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        rows=lambda wildcards: as_json(table_rows(wildcards.figure)),
+        axis=lambda wildcards: axis(wildcards.figure),
+        caption=lambda wildcards: STUDY.config.figures[wildcards.figure].caption,
+        code=sources.digest("workflow.tabulate"),
+    message:
+        "Table of {wildcards.figure}"
+    shell:
+        "python -m workflow.tabulate --axis {params.axis} --rows {params.rows:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule plot:
+    input:
+        lambda wildcards: plot_input(wildcards.figure),
+    output:
+        f"{RESULTS}/figures/{{figure}}.pdf",
+        f"{RESULTS}/figures/{{figure}}.png",
+        report(
+            f"{RESULTS}/figures/{{figure}}.svg",
+            caption="../report/figure.rst",
+            category=lambda wildcards: problem_title(wildcards.figure),
+            subcategory="Figures",
+            labels=lambda wildcards: {"figure": wildcards.figure, "type": "figure"},
+        ),
+    log:
+        f"{RESULTS}/logs/plot/{{figure}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot/{{figure}}.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        kind=lambda wildcards: STUDY.config.figures[wildcards.figure].kind,
+        axis=lambda wildcards: axis(wildcards.figure),
+        title=lambda wildcards: STUDY.config.figures[wildcards.figure].title,
+        caption=lambda wildcards: STUDY.config.figures[wildcards.figure].caption,
+        code=sources.digest("workflow.plot"),
+    message:
+        "Figure {wildcards.figure}"
+    shell:
+        "python -m workflow.plot --kind {params.kind} --axis {params.axis} --title {params.title:q}"
+        " --input {input:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule summary:
+    input:
+        lambda wildcards: [f"{RESULTS}/tables/{name}.csv" for name in ERROR_FIGURES],
+    output:
+        report(f"{RESULTS}/summary.md", caption="../report/summary.rst", category="Summary"),
+    log:
+        f"{RESULTS}/logs/summary.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summary.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        tier=STUDY.config.tier,
+        code=sources.digest("workflow.summary"),
+    message:
+        "Summary of all tables"
+    shell:
+        "python -m workflow.summary {input:q} --tier {params.tier} --output {output:q} > {log:q} 2>&1"
+
+
+onsuccess:
+    summary = Path(f"{RESULTS}/summary.md")
+    print("\n" + summary.read_text() if summary.exists() else "", file=sys.stderr)
+    print(f"figures {RESULTS}/figures   tables {RESULTS}/tables   summary {summary}", file=sys.stderr)

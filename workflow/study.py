@@ -1,0 +1,167 @@
+"""From a validated configuration to the work it asks for: data-set variants, experiments, points of figures.
+
+An experiment is one network trained on one data set by one recipe; a figure is a list of points, each of them an
+experiment. Figures that ask for the same experiment share it.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import ceil
+
+from mnn.spec import NetworkSpec
+from solvers import problem
+from solvers.wells import Wells
+from workflow.config import Config, ConfigError, Figure, Series, load
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, possibly varied by a swept axis; ``name`` is its folder."""
+
+    name: str
+    title: str
+    problem: dict
+    field: dict
+    seed: int
+    precision: str
+    samples: dict
+    shard: int
+
+    def shards(self, split: str, count: int) -> list[str]:
+        """Names (without suffix) of the shards that hold the first ``count`` samples of a split."""
+        starts = range(0, ceil(count / self.shard) * self.shard, self.shard)
+        return [f"{start:06d}-{start + self.shard:06d}" for start in starts]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One network, all its seeds, trained on the first ``n_train`` samples of a data set."""
+
+    data: str
+    name: str
+    network: dict
+    training: dict
+    n_train: int
+    members: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a figure: a curve's label, the swept axis' value and the experiment that measures it."""
+
+    label: str
+    value: int
+    data: str
+    experiment: str
+    n_train: int
+    n_test: int
+
+
+@dataclass
+class Study:
+    """Everything a configuration asks for."""
+
+    config: Config
+    data: dict[str, Data] = field(default_factory=dict)
+    experiments: dict[tuple[str, str], Experiment] = field(default_factory=dict)
+    points: dict[str, list[Point]] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in self.config.data_sets:
+            self._add_data(name, {}, f"data_sets.{name}")
+        for name, figure in self.config.figures.items():
+            self.points[name] = [
+                self._point(f"figures.{name}", figure, series, axis, value)
+                for series in figure.series
+                for axis, values in (figure.sweep or {None: [0]}).items()
+                for value in values
+            ]
+
+    @cached_property
+    def tests(self) -> dict[tuple[str, str], int]:
+        """Test samples each experiment is evaluated on: the most any figure asks for."""
+        counts: dict[tuple[str, str], int] = {}
+        for point in (p for points in self.points.values() for p in points):
+            key = (point.data, point.experiment)
+            counts[key] = max(counts.get(key, 0), point.n_test)
+        return counts
+
+    def _add_data(self, name: str, overrides: dict[str, int], path: str) -> Data:
+        base = self.config.data_sets[name]
+        spec, wells = dict(base.problem), dict(base.field)
+        if "wells" in overrides:
+            wells["wells"] = overrides["wells"]
+        if "electrons" in overrides:
+            spec["n_electrons"] = wells["wells"] = overrides["electrons"]
+        changed = (spec, wells) != (base.problem, base.field)
+        variant = name + "".join(f"-{axis}{value}" for axis, value in overrides.items()) if changed else name
+        if variant not in self.data:
+            made = _built(f"{path}.problem", problem, spec)
+            _built(f"{path}.field", Wells, wells)
+            self.data[variant] = Data(
+                variant, base.title, made.spec, wells, base.seed, base.precision, base.samples.model_dump(), base.shard
+            )
+        return self.data[variant]
+
+    def _point(self, path: str, figure: Figure, series: Series, axis: str | None, value: int) -> Point:
+        overrides = {axis: value} if axis else {}
+        data = self._add_data(
+            figure.data_set, {k: v for k, v in overrides.items() if k in ("wells", "electrons")}, f"{path}.sweep.{axis}"
+        )
+        n_train = overrides.get("n_train") or figure.n_train or data.samples["train"]
+        n_test = figure.n_test or data.samples["test"]
+        _within(f"{path}.sweep.n_train" if axis == "n_train" else f"{path}.n_train", n_train, data, "train")
+        _within(f"{path}.n_test", n_test, data, "test")
+        experiment = self._add_experiment(path, figure, series, data, overrides, n_train)
+        label = series.label or self.config.networks[series.network].label
+        return Point(label, value, data.name, experiment.name, n_train, n_test)
+
+    def _add_experiment(self, path, figure, series, data, overrides, n_train) -> Experiment:
+        spec = self.config.networks[series.network].model_dump(exclude={"label"})
+        spec.update({k: v for k, v in overrides.items() if k in ("rank", "depth")}, shape=data.problem["shape"])
+        _built(f"networks.{series.network}", NetworkSpec, spec)
+        name = f"{series.network}_r{spec['rank']}_K{spec['depth']}_n{n_train}_{series.training}"
+        training = self.config.training[series.training].model_dump()
+        if training["batch_size"] and training["batch_size"] > n_train:
+            raise ConfigError(
+                f"training.{series.training}.batch_size: {training['batch_size']} given, "
+                f"at most {n_train} allowed, the training samples of {path}"
+            )
+        experiment = Experiment(data.name, name, spec, training, n_train, figure.seeds)
+        known = self.experiments.get((data.name, name), experiment)
+        merged = replace(experiment, members=max(known.members, experiment.members))
+        self.experiments[(data.name, name)] = merged
+        return merged
+
+
+def study(config: dict) -> Study:
+    """Validate every tier of a configuration and expand the chosen one.
+
+    Raises
+    ------
+    ConfigError
+        With one line that names the key path, the value and what is allowed.
+    """
+    chosen = load(config)
+    for tier in config["tiers"]:
+        if tier != chosen.tier:
+            Study(load(config, tier))
+    return Study(chosen)
+
+
+def _within(path: str, count: int, data: Data, split: str) -> None:
+    if count > data.samples[split]:
+        raise ConfigError(
+            f"{path}: {count} given, at most {data.samples[split]} allowed "
+            f"(data_sets.{data.name.split('-')[0]}.samples.{split})"
+        )
+
+
+def _built(path: str, make, arguments: dict):
+    """Make the real object, so that what it refuses is refused before any job starts."""
+    try:
+        return make(**arguments)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path}.{error}" if isinstance(error, ValueError) else f"{path}: {error}") from None

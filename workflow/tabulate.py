@@ -1,0 +1,68 @@
+"""Tables behind the figures: one row a network and seed, one row a reference line, as tidy CSV."""
+
+import argparse
+import json
+
+import pandas as pd
+import xarray as xr
+
+COLUMNS = ["curve", "kind", "axis", "value", "seed", "n_train", "parameters"]
+ERRORS = ["train_mean", "train_std", "test_mean", "test_std"]
+
+
+def network_rows(row: dict) -> list[dict]:
+    """Mean and standard deviation over samples of the errors (4.1), one row a seed."""
+    with xr.open_dataset(row["files"]["errors"]) as errors:
+        errors = errors.isel(member=slice(row["seeds"]), test_sample=slice(row["n_test"]))
+        statistics = {
+            f"{split}_{name}": getattr(errors[f"{split}_error"], name)(f"{split}_sample").values
+            for split in ("train", "test")
+            for name in ("mean", "std")
+        }
+        return [
+            {
+                "kind": "network",
+                "seed": int(seed),
+                "parameters": int(errors.attrs["parameters"]),
+                **{name: float(values[i]) for name, values in statistics.items()},
+            }
+            for i, seed in enumerate(errors["member"].values)
+        ]
+
+
+def baseline_rows(row: dict) -> list[dict]:
+    """The same statistics of the reference lines."""
+    with open(row["files"]["baselines"]) as file:
+        baselines = json.load(file)["baselines"]
+    return [{"curve": name, "kind": "baseline", **statistics} for name, statistics in baselines.items()]
+
+
+def table(rows: list[dict], axis: str) -> pd.DataFrame:
+    """The table of a figure from the files of its points."""
+    place = ["value", "n_train"]
+    records = [
+        {"curve": row["label"], "axis": axis, **{k: row[k] for k in place}, **record}
+        for row in rows
+        for record in [*network_rows(row), *baseline_rows(row)]
+    ]
+    columns = [*COLUMNS, *ERRORS]
+    return (
+        pd.DataFrame(records)
+        .reindex(columns=columns)
+        .astype({"seed": "Int64", "parameters": "Int64"})
+        .drop_duplicates()
+    )
+
+
+def main(arguments=None):
+    """Write the table of one figure."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.tabulate", description=__doc__)
+    parser.add_argument("--axis", required=True, help="swept axis")
+    parser.add_argument("--rows", required=True, type=json.loads, help="points of the figure and their files, JSON")
+    parser.add_argument("--output", required=True, help="CSV file to write")
+    options = parser.parse_args(arguments)
+    table(options.rows, options.axis).to_csv(options.output, index=False, float_format="%.9g")
+
+
+if __name__ == "__main__":
+    main()
