@@ -100,12 +100,11 @@ def _finish(figure, axes, axis: str, ylabel: str, legend=None, log: bool = True)
     axes.set_ylabel(ylabel)
     if log:
         axes.set_yscale("log")
-    lines = (legend or axes.get_legend_handles_labels()) if legend is None else legend
     values = sorted({x for line in axes.lines for x in line.get_xdata()})
     if axis == "n_train":
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_minor_locator(LogLocator(subs=[]))
     axes.set_xticks(values, [f"{value:g}" for value in values])
-    figure.legend(*lines, loc="outside lower center", ncols=2)
+    figure.legend(*(legend or axes.get_legend_handles_labels()), loc="outside lower center", ncols=2)
     return figure

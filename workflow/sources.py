@@ -52,20 +52,18 @@ def path(module: str) -> Path | None:
     return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
 
 
-@cache
 def _tree(module: str) -> ast.Module:
     return ast.parse(path(module).read_bytes())
 
 
 @cache
 def _tree_digest(module: str) -> str:
-    tree = ast.parse(path(module).read_bytes())
+    tree = _tree(module)
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and _is_text(body[0].value):
-            body[0] = ast.Pass()
+        if isinstance(getattr(node, "body", None), list):
+            node.body = [child for child in node.body if not _is_text(child)]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -144,11 +144,14 @@ def study(config: dict) -> Study:
     ConfigError
         With one line that names the key path, the value and what is allowed.
     """
-    chosen = load(config)
+    chosen = Study(load(config))
     for tier in config["tiers"]:
-        if tier != chosen.tier:
-            Study(load(config, tier))
-    return Study(chosen)
+        if tier != chosen.config.tier:
+            try:
+                Study(load(config, tier))
+            except ConfigError as error:
+                raise ConfigError(f"{error} (tier {tier!r})") from None
+    return chosen
 
 
 def _within(path: str, count: int, data: Data, split: str) -> None:

@@ -1,0 +1,98 @@
+"""The whole chain on a tiny study: real solver under MPI, real training, real tables and figures."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from safetensors.numpy import load_file
+
+pytestmark = pytest.mark.workflow
+
+MODEL = "results/quick/models/nlse_1d/small_r2_K2_n64_default/model.safetensors"
+
+
+def test_every_result_is_there(finished):
+    results = finished.folder / "results/quick"
+    for name in ("fig_rank", "fig_samples", "fig_predictions"):
+        for suffix in ("pdf", "png", "svg"):
+            assert (results / f"figures/{name}.{suffix}").stat().st_size > 5000
+    assert "fig_rank" in (results / "summary.md").read_text()
+
+
+def test_tables_are_the_errors_of_the_samples(finished):
+    results = finished.folder / "results/quick"
+    table = pd.read_csv(results / "tables/fig_samples.csv")
+    networks = table[table["kind"] == "network"]
+    assert sorted(zip(networks["value"], networks["seed"], strict=True)) == [(32, 0), (32, 1), (64, 0), (64, 1)]
+    row = networks[(networks["value"] == 64) & (networks["seed"] == 1)].iloc[0]
+    with xr.open_dataset(results / "errors/nlse_1d/small_r2_K2_n64_default.nc") as errors:
+        sample = errors["test_error"].values[1]
+    assert row["test_mean"] == pytest.approx(sample.mean(), rel=1e-6)
+    assert row["test_std"] == pytest.approx(sample.std(), rel=1e-6)
+
+
+def test_reference_lines_are_in_the_tables(finished):
+    results = finished.folder / "results/quick"
+    table = pd.read_csv(results / "tables/fig_rank.csv")
+    stored = json.loads((results / "errors/nlse_1d/baselines_n32.json").read_text())["baselines"]
+    baselines = table[table["kind"] == "baseline"].set_index("curve")
+    assert set(baselines.index) == set(stored)
+    assert len(stored) == 2
+
+
+def test_a_figure_alone_makes_what_it_needs(clone):
+    planned = clone.planned("results/quick/figures/fig_rank.svg")
+    assert planned["train"] == 1
+    assert planned["plot"] == 1
+
+
+def kill_when(clone, appears, arguments):
+    """Start Snakemake, kill it and all it started when a file appears."""
+    running = subprocess.Popen(
+        clone.command(*arguments),
+        cwd=clone.folder,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    limit = time.monotonic() + 120
+    while not any(clone.folder.glob(appears)):
+        assert running.poll() is None, f"ended before {appears} was there"
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+
+
+def variables(folder):
+    return {
+        (str(path.relative_to(folder)), name): values.values.tobytes()
+        for path in sorted(folder.rglob("*.nc"))
+        for name, values in xr.load_dataset(path).variables.items()
+    }
+
+
+def test_a_solve_killed_and_run_again_ends_with_the_same_fields(finished, clone):
+    kill_when(clone, "results/quick/data/nlse_1d/train/*.nc*", ["data"])
+    clone.run("data")
+    assert variables(clone.folder / "results/quick/data") == variables(finished.folder / "results/quick/data")
+
+
+def test_a_training_killed_and_run_again_ends_with_the_same_weights(finished, tmp_path):
+    undisturbed, killed = (finished.copy(tmp_path / name) for name in ("undisturbed", "killed"))
+    for clone in (undisturbed, killed):
+        clone.configure(lambda config: config["training"]["default"].update(epochs=300))
+    undisturbed.run(MODEL)
+    (killed.folder / MODEL).unlink()
+    kill_when(killed, f"{MODEL.rpartition('/')[0]}/checkpoint.safetensors", [MODEL])
+    assert not (killed.folder / MODEL).exists()
+    killed.run(MODEL)
+    expected, got = load_file(undisturbed.folder / MODEL), load_file(killed.folder / MODEL)
+    assert expected.keys() == got.keys()
+    assert all(np.array_equal(expected[name], got[name]) for name in expected)
