@@ -1,0 +1,215 @@
+"""Make one shard of a data set: ``[mpiexec -n R] python -m solvers.generate ... --output PATH``.
+
+Ranks take blocks of samples as they become free; the root takes part and writes what arrives in between. The bytes
+of the fields depend neither on the number of ranks nor on the limits of the shard (see `solvers.specification`).
+Exit code 2 and one line for bad input, 1 for samples or files that could not be made; then there is no file.
+"""
+
+import os
+import signal
+import sys
+import time
+import traceback
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from solvers.command import Parser, json_object, one_line, run_on_one_thread
+from solvers.dataset import Block, DatasetError
+from solvers.specification import SampleError, Specification
+from solvers.writer import Writer
+
+AHEAD = 2
+"""Blocks a rank holds: one in work, one to begin with at once."""
+INTERVAL = 10.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the root tells the other ranks: samples start..stop-1 of a specification, as JSON."""
+
+    specification: str
+    start: int
+    stop: int
+
+
+def main() -> int:
+    """Run the command line on every rank."""
+    run_on_one_thread()
+    comm = _communicator()
+    try:
+        return _generate(comm)
+    except BaseException as error:
+        if isinstance(error, (SampleError, DatasetError)):
+            print(f"generate: {one_line(error)}", file=sys.stderr, flush=True)
+        elif not isinstance(error, SystemExit):
+            traceback.print_exc()
+        sys.stderr.flush()
+        if comm.size > 1:
+            comm.Abort(1)
+        return 1
+
+
+class _Alone:
+    """The communicator of the only process, where MPI is not installed."""
+
+    rank, size = 0, 1
+
+    def bcast(self, value):
+        return value
+
+
+def _communicator():
+    try:
+        from mpi4py import MPI
+        from mpi4py.util import pkl5
+    except ImportError:
+        return _Alone()
+    return pkl5.Intracomm(MPI.COMM_WORLD)
+
+
+def _generate(comm) -> int:
+    """Let the root check everything before any rank works; its verdict is a job or an exit code."""
+    with ExitStack() as stack:
+        verdict, writer = None, None
+        if comm.rank == 0:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+            try:
+                verdict, specification, writer = _prepare(comm, sys.argv[1:])
+                stack.enter_context(writer)
+            except ValueError as error:
+                print(f"generate: {one_line(error)}", file=sys.stderr, flush=True)
+                verdict = 2
+            except SystemExit:
+                verdict = 0
+        verdict = comm.bcast(verdict)
+        if isinstance(verdict, int):
+            return verdict
+        if comm.rank > 0:
+            _follow(comm, verdict)
+        else:
+            began = time.perf_counter()
+            summary = _lead(comm, specification, writer)
+    if comm.rank == 0:
+        print(summary.line(writer, comm.size, time.perf_counter() - began))
+    return 0
+
+
+def _prepare(comm, arguments: list[str]) -> tuple[Job, Specification, Writer]:
+    """Parse and check the command line.
+
+    Raises
+    ------
+    ValueError
+        If anything is not allowed; one line.
+    """
+    if comm.size == 1 and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        raise ValueError("srun started tasks that do not know of each other: use mpiexec -n R, or srun --mpi=pmi2")
+    options = _parser().parse_args(arguments)
+    if not 0 <= options.start < options.stop:
+        raise ValueError(f"--start: samples {options.start} to {options.stop} given, 0 <= start < stop allowed")
+    names = ("problem", "field", "seed", "split", "precision", "method")
+    specification = Specification.make(**{name: getattr(options, name) for name in names})
+    writer = Writer(options.output, specification.header(), options.start, options.stop)
+    return Job(specification.json(), options.start, options.stop), specification, writer
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m solvers.generate", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--problem", type=json_object, required=True, help='{"name": "nlse", "shape": [320], "beta": 10.0}')
+    add("--field", type=json_object, required=True, help="arguments of solvers.wells.Wells as JSON")
+    add("--seed", type=int, required=True, help="seed of the data set")
+    add("--split", required=True, help="train, validation or test")
+    add("--start", type=int, required=True, help="index of the first sample")
+    add("--stop", type=int, required=True, help="index after the last sample")
+    add("--precision", default="float32", help="precision of the stored fields: float32 (default) or float64")
+    add("--method", default="fast", help="fast (default) or the name of the problem's robust method")
+    add("--output", required=True, help="the netCDF-4 file to make")
+    return parser
+
+
+def _lead(comm, specification: Specification, writer: Writer) -> "Summary":
+    """Hand out blocks, solve some, write all: whatever has arrived is written before the root solves again."""
+    waiting = iter(specification.blocks(writer.start, writer.stop))
+    for worker in AHEAD * list(range(1, comm.size)):
+        comm.send(next(waiting, None), worker)
+    summary = Summary(writer.stop - writer.start)
+    while writer.written < writer.stop - writer.start:
+        message = comm.improbe() if comm.size > 1 else None
+        if message is None and (index := next(waiting, None)) is not None:
+            block = specification.block(index).crop(writer.start, writer.stop)
+        else:
+            worker, block = (message or comm.mprobe()).recv()
+            comm.send(next(waiting, None), worker)
+        if isinstance(block, str):
+            raise SampleError(block)
+        writer.write(block)
+        summary.add(block)
+    summary.close()
+    return summary
+
+
+def _follow(comm, job: Job) -> None:
+    """Solve what the root hands out until it has said ``AHEAD`` times that there is no more."""
+    specification = Specification.from_json(job.specification)
+    request = None
+    ended = 0
+    while ended < AHEAD:
+        index = comm.recv(source=0)
+        if index is None:
+            ended += 1
+            continue
+        try:
+            result = specification.block(index).crop(job.start, job.stop)
+        except SampleError as error:
+            result = str(error)
+        if request is not None:
+            request.wait()
+        request = comm.isend((comm.rank, result), 0)
+    if request is not None:
+        request.wait()
+
+
+class Summary:
+    """What has been written so far, shown as a bar on a terminal and as a line now and then elsewhere."""
+
+    def __init__(self, total: int):
+        self.total, self.done, self.fallback, self.residual = total, 0, 0, 0.0
+        self.began = self.told = time.monotonic()
+        self.bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total, unit=" samples", leave=False)
+
+    def add(self, block: Block) -> None:
+        """Count a block."""
+        self.done += len(block.fields)
+        self.fallback += int(block.extras["fallback"].sum())
+        self.residual = max(self.residual, float(block.extras["residual"].max()))
+        now = time.monotonic()
+        if self.bar is not None:
+            self.bar.update(len(block.fields))
+        elif now - self.told > INTERVAL:
+            rate = self.done / (now - self.began)
+            left = (self.total - self.done) / rate
+            print(f"{self.done} of {self.total} samples, {rate:.0f} samples/s, {left:.0f} s left", flush=True)
+            self.told = now
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def line(self, writer: Writer, ranks: int, seconds: float) -> str:
+        """Return the last line."""
+        return (
+            f"{writer.path}: {self.done} samples in {seconds:.2f} s ({self.done / seconds:.0f} samples/s, "
+            f"{ranks} rank{'s' if ranks > 1 else ''}), {self.fallback} by fallback, "
+            f"worst residual {self.residual:.1e}"
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

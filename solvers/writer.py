@@ -1,0 +1,152 @@
+"""Writing shards of a data set: block by block, complete and synced before they get their name."""
+
+import math
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from solvers.dataset import AXES, Block, Checksum, DatasetError, Header
+
+
+class Writer:
+    """A shard being written, a context manager: complete and renamed to ``path`` at its end, or removed.
+
+    Blocks may come in any order. Nothing called ``path`` exists before all samples are written and synced.
+
+    Parameters
+    ----------
+    path : path-like
+    header : Header
+    start, stop : int
+        Range of sample indices of the shard.
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be written or there is no room for it.
+    """
+
+    def __init__(self, path: os.PathLike | str, header: Header, start: int, stop: int):
+        self.path, self.header, self.start, self.stop = Path(path), header, start, stop
+        self.written = 0
+        self._part = self.path.with_name(f".{self.path.name}.part")
+        self._checksum, self._due, self._ahead = Checksum(), start, {}
+
+    def __enter__(self) -> "Writer":
+        itemsize = np.dtype(self.header.precision).itemsize
+        needed = 2 * (self.stop - self.start) * math.prod(self.header.shape) * itemsize
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.is_dir():
+                raise DatasetError(f"{self.path}: is a directory, the path of a file expected")
+            if (free := shutil.disk_usage(self.path.parent).free) < needed:
+                raise DatasetError(f"{self.path}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free on the disk")
+            self._create()
+        except (OSError, RuntimeError) as error:
+            self._discard()
+            raise DatasetError(f"{self.path}: cannot be written ({error})") from None
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if kind is None:
+            try:
+                self._complete()
+            except BaseException:
+                self._discard()
+                raise
+        else:
+            self._discard()
+
+    def _create(self) -> None:
+        import netCDF4
+
+        header, count = self.header, self.stop - self.start
+        self._file = None
+        self._file = file = netCDF4.Dataset(self._part, "w", format="NETCDF4")
+        file.set_fill_off()
+        sizes = {"sample": count} | dict(zip(AXES, header.shape, strict=False))
+        sizes |= {name: size for variable in header.variables for name, size in variable.dimensions}
+        for name, size in sizes.items():
+            file.createDimension(name, size)
+        axes = tuple(AXES[: len(header.shape)])
+        self._add("sample", "i8", ("sample",), long_name="index of the sample in the data set", units="1")
+        for axis, points in zip(axes, header.coordinates, strict=True):
+            self._add(axis, "f8", (axis,), long_name=f"coordinate along {axis}", units="1", axis=axis.upper())
+            file[axis][:] = points
+        for quantity in (header.input, header.output):
+            attributes = {"long_name": quantity.long_name, "units": quantity.units, "symbol": quantity.symbol}
+            self._add(quantity.name, header.precision, ("sample", *axes), **attributes)
+        for variable in header.variables:
+            dimensions = ("sample", *(name for name, _ in variable.dimensions))
+            self._add(variable.name, variable.dtype, dimensions, long_name=variable.long_name, units="1")
+        file["sample"][:] = np.arange(self.start, self.stop)
+
+    def _add(self, name: str, dtype: str, dimensions: tuple[str, ...], **attributes) -> None:
+        variable = self._file.createVariable(name, dtype, dimensions, contiguous=True, endian="little")
+        variable.setncatts(attributes)
+
+    def write(self, block: Block) -> None:
+        """Write a block that lies within the shard."""
+        rows = slice(block.start - self.start, block.stop - self.start)
+        try:
+            for position, quantity in enumerate((self.header.input, self.header.output)):
+                self._file[quantity.name][rows] = block.fields[:, position]
+            for variable in self.header.variables:
+                self._file[variable.name][rows] = block.extras[variable.name]
+        except (OSError, RuntimeError) as error:
+            raise DatasetError(f"{self.path}: cannot be written ({error})") from None
+        self.written += len(block.fields)
+        self._ahead[block.start] = block.stop
+        self._hash(block)
+
+    def _hash(self, block: Block) -> None:
+        """Hash what has become consecutive: ``block`` from memory, blocks that came too early from the file."""
+        while self._due in self._ahead:
+            stop = self._ahead.pop(self._due)
+            fields = block.fields
+            if self._due != block.start:
+                rows = slice(self._due - self.start, stop - self.start)
+                fields = np.stack([self._file[q.name][rows].data for q in (self.header.input, self.header.output)], 1)
+            self._checksum.update(fields)
+            self._due = stop
+
+    def _complete(self) -> None:
+        if self._due != self.stop or self._ahead:
+            raise DatasetError(f"{self.path}: samples from {self._due} on were never written")
+        header = self.header
+        names = {"input_variable": header.input.name, "output_variable": header.output.name}
+        bounds = {"start": self.start, "stop": self.stop, "checksum": self._checksum.text()}
+        try:
+            self._file.setncatts({"Conventions": "CF-1.11"} | header.attributes | names | bounds)
+            self._file.close()
+            _sync(self._part)
+            os.replace(self._part, self.path)
+            _sync(self.path.parent)
+        except (OSError, RuntimeError) as error:
+            raise DatasetError(f"{self.path}: cannot be written ({error})") from None
+
+    def _discard(self) -> None:
+        file, self._file = getattr(self, "_file", None), None
+        try:
+            if file is not None and file.isopen():
+                file.close()
+        except (OSError, RuntimeError) as error:
+            print(f"{self.path}: {error} while the incomplete file was closed", file=sys.stderr)
+        self._part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write(path: os.PathLike | str, header: Header, block: Block) -> None:
+    """Write one shard that is in memory."""
+    with Writer(path, header, block.start, block.stop) as writer:
+        writer.write(block)
