@@ -1,0 +1,85 @@
+"""What the command lines share: one line and exit code 2 for a mistake, devices, threads, JSON arguments."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+
+def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
+    """Run a command and exit: a mistake in its arguments or files is one line on standard error, exit code 2."""
+    try:
+        code = main(None)
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        code = 2
+    raise SystemExit(code or 0)
+
+
+def parser(description: str, example: str) -> argparse.ArgumentParser:
+    """Make a parser whose help ends with an example and whose options cannot be abbreviated."""
+    return argparse.ArgumentParser(
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_device(arguments: argparse.ArgumentParser) -> None:
+    """Add the options ``--device`` and ``--threads``."""
+    arguments.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:1")
+    arguments.add_argument("--threads", type=int, help="CPU threads; default: all cores")
+
+
+def add_variables(arguments: argparse.ArgumentParser) -> None:
+    """Add the option ``--variables``."""
+    arguments.add_argument(
+        "--variables",
+        nargs=2,
+        default=(None, None),
+        metavar=("INPUT", "OUTPUT"),
+        help="names of the two fields in netCDF files that do not tell",
+    )
+
+
+def device(name: str, threads: int | None):
+    """Return the torch device of a name and set the number of threads.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device, or the number of threads is not positive.
+    """
+    import torch
+
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads: {threads} given, at least 1 allowed")
+        torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device: {name!r} given, auto, cpu, cuda or cuda:<number> allowed") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"device: {name!r} given, auto, cpu, cuda or cuda:<number> allowed")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device: {name!r} given, this machine has {torch.cuda.device_count()} CUDA devices")
+    return chosen
+
+
+def json_object(text: str, option: str, known: Sequence[str] | None = None) -> dict:
+    """Parse a JSON object given on the command line and refuse keys that are not ``known``."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{option}: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{option}: {text} given, a JSON object expected")
+    for key in value:
+        if known is not None and key not in known:
+            raise ValueError(f"{option}: key {key!r} given, {', '.join(known)} allowed")
+    return value

@@ -1,0 +1,210 @@
+"""Train networks: ``python -m mnn.train``. All members (seeds) of one configuration are trained in one program."""
+
+import csv
+import signal
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnn import command
+
+TERMINATED = 143
+"""Exit code after SIGTERM: 128 + 15, the training can go on from its checkpoint."""
+TRAINING_KEYS = ("recipe", "epochs", "batch_size", "seed", "members", "overrides")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``--training`` asks for: a recipe by name with overrides, epochs, batch size, seeds."""
+
+    recipe: str = "default"
+    epochs: int = 100
+    batch_size: int | None = None
+    seed: int = 0
+    members: int = 1
+    overrides: dict | None = None
+
+    def __post_init__(self):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0), ("members", 1)):
+            value = getattr(self, name)
+            if name == "batch_size" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"training.{name}: {value!r} given, an integer of at least {least} expected")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seed of each member."""
+        return tuple(range(self.seed, self.seed + self.members))
+
+
+def parse(arguments: Sequence[str] | None) -> Namespace:
+    """Parse the command line."""
+    parser = command.parser(
+        "Train a network on a data set; a run that was interrupted goes on from its checkpoint.",
+        """python -m mnn.train --network '{"levels": 6, "rank": 6, "depth": 5}' --training '{"epochs": 100}' \\
+    --train train_*.nc --validation validation.nc --n-train 5000 --model model.safetensors \\
+    --history history.csv --checkpoint checkpoint.safetensors""",
+    )
+    add = parser.add_argument
+    add("--network", required=True, metavar="JSON", help="keys of mnn.NetworkSpec; shape is taken from the data")
+    add("--training", required=True, metavar="JSON", help=f"any of {', '.join(TRAINING_KEYS)}")
+    add("--train", required=True, nargs="+", metavar="FILE", help="netCDF shards of the training set")
+    add("--validation", required=True, nargs="+", metavar="FILE", help="netCDF shards of the validation set")
+    add("--n-train", type=int, help="samples to train on, the first ones; default: all")
+    add("--n-validation", type=int, help="samples to validate on; default: all")
+    add("--model", required=True, metavar="FILE", help="safetensors file to write")
+    add("--history", required=True, metavar="FILE", help="CSV file to write, a line an epoch")
+    add("--checkpoint", required=True, metavar="FILE", help="safetensors file kept while the training lasts")
+    add("--checkpoint-every", type=float, default=30.0, metavar="SECONDS", help="default: 30")
+    command.add_variables(parser)
+    command.add_device(parser)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, and write model and history when all epochs are done."""
+    options = parse(arguments)
+    request = Request(**command.json_object(options.training, "training", TRAINING_KEYS))
+    spec = command.json_object(options.network, "network")
+    device = command.device(options.device, options.threads)
+
+    from mnn.training import DivergedError
+
+    training, model, identity = prepare(options, request, spec, device)
+    keeper = Keeper(training, Path(options.checkpoint), identity, options.checkpoint_every)
+    resumed = keeper.resume()
+    try:
+        finished = watch(training, keeper, resumed)
+    except DivergedError as error:
+        print(f"error: {error}; lower overrides.learning_rate; last good state: {options.checkpoint}", file=sys.stderr)
+        return 1
+    if not finished:
+        print(f"stopped in epoch {training.epoch + 1}; the same command goes on from {options.checkpoint}")
+        return TERMINATED
+    publish(training, model, options)
+    keeper.remove()
+    return 0
+
+
+def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:
+    """Read the data, build the network and return (training, model to be, identity)."""
+    import mnn
+    from mnn import data, model_file, normalise
+    from mnn.recipes import recipe
+    from mnn.training import Plan, Samples, Training
+
+    chosen = recipe(request.recipe, **(request.overrides or {}))
+    train = data.read(options.train, options.n_train, "train", options.variables)
+    validation = data.read(options.validation, options.n_validation, "validation", options.variables)
+    data.check_same_grid(train.grid, validation.grid, "validation")
+    if tuple(spec.setdefault("shape", list(train.shape))) != train.shape:
+        raise ValueError(f"network.shape: {spec['shape']} given, the data have {list(train.shape)}")
+    network = mnn.network(**spec, members=request.members, seed=request.seed, initial=chosen.initial).to(device)
+    statistics = normalise.fit(train.input, train.output, chosen.statistics_for(network.spec))
+    size = request.batch_size or max(1, len(train) // chosen.batches)
+    plan = Plan(chosen, request.epochs, size, request.seeds)
+    samples = (Samples.prepare(part.input, part.output, statistics, device) for part in (train, validation))
+    training = Training(network, plan, *samples)
+    sets = {"train": train, "validation": validation}
+    record = {
+        "recipe": {"name": request.recipe} | chosen.as_dict(),
+        "epochs": request.epochs,
+        "batch_size": size,
+        "seeds": list(request.seeds),
+        "data": {role: {"samples": len(part), "checksum": part.checksum} for role, part in sets.items()},
+    }
+    identity = record | {"network": network.spec.to_dict()}
+    return training, model_file.Model(network, statistics, train.grid, record), identity
+
+
+class Keeper:
+    """Keeps a training's checkpoint: at intervals, and when the process is asked to end (SIGTERM).
+
+    Parameters
+    ----------
+    training : Training
+    path : Path
+    identity : dict
+        What the training is, see :func:`mnn.checkpoint.save`.
+    interval : float
+        Seconds between two checkpoints.
+    """
+
+    def __init__(self, training, path: Path, identity: dict, interval: float):
+        self.training, self.path, self.identity, self.interval = training, path, identity, interval
+        self.asked = False
+        self.due = time.monotonic() + interval
+        signal.signal(signal.SIGTERM, self._ask)
+
+    def _ask(self, number, frame) -> None:
+        self.asked = True
+
+    def resume(self) -> bool:
+        """Take up the checkpoint, if there is one."""
+        from mnn import checkpoint
+
+        return checkpoint.resume(self.path, self.training, self.identity)
+
+    def after_step(self, training) -> bool:
+        """Write a checkpoint if one is due; tell whether to stop."""
+        if self.asked or time.monotonic() >= self.due:
+            self.save()
+        return self.asked
+
+    def save(self) -> None:
+        """Write a checkpoint, unless the training has just diverged."""
+        from mnn import checkpoint
+
+        self.training.check_finite()
+        checkpoint.save(self.path, self.training, self.identity)
+        self.due = time.monotonic() + self.interval
+
+    def remove(self) -> None:
+        """Remove the checkpoint of a training that is complete."""
+        self.path.unlink(missing_ok=True)
+
+
+def watch(training, keeper: Keeper, resumed: bool) -> bool:
+    """Run the training with a progress bar on a terminal, lines at intervals elsewhere."""
+    from mnn.progress import Progress
+
+    with Progress(training, resumed) as progress:
+        return training.run(keeper.after_step, progress.after_epoch)
+
+
+def publish(training, model, options: Namespace) -> None:
+    """Write history and model."""
+    from mnn import model_file
+
+    last = training.history[-1]
+    write_history(options.history, training.history, training.plan.seeds)
+    trained = training.plan.epochs * training.steps_per_epoch * training.plan.batch_size * len(training.plan.seeds)
+    model.record["seconds"] = round(training.seconds, 3)
+    model.record["samples_per_second"] = round(trained / max(training.seconds, 1e-9), 1)
+    model.record["validation_error"] = last["validation_error"]
+    with training.result() as network:
+        model_file.save(options.model, network.state_dict(), model)
+    errors = ", ".join(f"{error:.2e}" for error in last["validation_error"])
+    print(f"{options.model}: validation error {errors}; {model.record['samples_per_second']:.0f} samples/s")
+
+
+def write_history(path: str, history: list[dict], seeds: Sequence[int]) -> None:
+    """Write the history as CSV, a column for each member of loss, train and validation error."""
+    from mnn.files import atomic
+
+    measures = ("loss", "train_error", "validation_error")
+    header = ["epoch", "seconds", "learning_rate", *(f"{measure}_seed{seed}" for measure in measures for seed in seeds)]
+    with atomic(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for row in history:
+            values = [value for measure in measures for value in row[measure]]
+            writer.writerow([row["epoch"], row["seconds"], row["learning_rate"], *values])
+
+
+if __name__ == "__main__":
+    command.run(main)

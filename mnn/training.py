@@ -1,0 +1,261 @@
+"""The training engine: members side by side, data resident on the device, no host synchronisation within an epoch."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mnn.normalise import Normalisation
+from mnn.optimisers import OPTIMISERS, FlatParameters
+from mnn.recipes import Recipe
+
+EVALUATION_CHUNK = 512
+"""Samples a network is given at once where no gradient is needed."""
+
+
+class DivergedError(RuntimeError):
+    """The loss of a member is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Normalised fields of a data set on the device, and what turns a residual into the error (4.1).
+
+    Attributes
+    ----------
+    input, output : (samples, *shape)
+    weight : (samples,)
+        Scale of the output over the physical norm of the sample's output.
+    """
+
+    input: Tensor
+    output: Tensor
+    weight: Tensor
+
+    @classmethod
+    def prepare(
+        cls, inputs: np.ndarray, outputs: np.ndarray, normalisation: Normalisation, device: torch.device
+    ) -> "Samples":
+        """Normalise fields of shape (samples, *shape) in physical units and move them to the device."""
+        norm = np.sqrt(np.square(outputs, dtype=np.float64).reshape(len(outputs), -1).sum(axis=1))
+        inputs, outputs = (torch.from_numpy(np.ascontiguousarray(field, np.float32)) for field in (inputs, outputs))
+        return cls(
+            normalisation.input.apply(inputs).to(device),
+            normalisation.output.apply(outputs).to(device),
+            (normalisation.output.scale.item() / torch.from_numpy(norm)).float().to(device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.input)
+
+    def error(self, squares: Tensor, index: Tensor | slice) -> Tensor:
+        """Relative error (4.1) from sums of squares of the normalised residual, (members, batch)."""
+        return squares.sqrt() * self.weight[index]
+
+
+def residual_squares(prediction: Tensor, target: Tensor) -> Tensor:
+    """Sum of squares over the grid: (members, batch, *shape) -> (members, batch)."""
+    return (prediction - target).square().flatten(2).sum(2)
+
+
+@torch.no_grad()
+def errors(network: nn.Module, samples: Samples) -> Tensor:
+    """Relative error (4.1) of every member on every sample: (members, samples)."""
+    parts = []
+    for start in range(0, len(samples), EVALUATION_CHUNK):
+        part = slice(start, start + EVALUATION_CHUNK)
+        squares = residual_squares(by_member(network, samples.input[part]), samples.output[part])
+        parts.append(samples.error(squares, part))
+    return torch.cat(parts, dim=1)
+
+
+def by_member(network: nn.Module, field: Tensor) -> Tensor:
+    """Apply a network to (batch, *shape), the result always with the axis of members: (members, batch, *shape)."""
+    return network(field.unsqueeze(0) if network.members == 1 else field)
+
+
+def batch_order(seed: int, epoch: int, samples: int, batch_size: int) -> np.ndarray:
+    """Sample indices of one member's epoch, (batches, batch_size): a pure function of seed and epoch.
+
+    A remainder smaller than a batch sits the epoch out; it is another one every time.
+    """
+    permutation = np.random.default_rng((seed, epoch)).permutation(samples)
+    return permutation[: samples // batch_size * batch_size].reshape(-1, batch_size)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of a training, beside network and data.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    epochs, batch_size : int
+    seeds : tuple of int
+        One for each member: its initial weights and its order of samples.
+    """
+
+    recipe: Recipe
+    epochs: int
+    batch_size: int
+    seeds: tuple[int, ...]
+
+
+class Training:
+    """A training in progress: everything that changes from step to step, and the step.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        With as many members as the plan has seeds; its parameters become views of one buffer.
+    plan : Plan
+    train, validation : Samples
+    """
+
+    def __init__(self, network: nn.Module, plan: Plan, train: Samples, validation: Samples):
+        if plan.batch_size > len(train):
+            raise ValueError(f"batch_size: {plan.batch_size} given, at most the {len(train)} training samples allowed")
+        self.network, self.plan, self.train, self.validation = network, plan, train, validation
+        self.parameters = FlatParameters(network)
+        self.optimiser = OPTIMISERS[plan.recipe.optimiser](self.parameters)
+        self.average = self.parameters.weights.clone() if plan.recipe.average else None
+        self.steps_per_epoch = len(train) // plan.batch_size
+        self.points = math.prod(train.input.shape[1:])
+        self.epoch, self.step = 0, 0
+        self.seconds = 0.0
+        self.history: list[dict] = []
+        self.sums = torch.zeros(2, len(plan.seeds), device=train.input.device)
+        self.order = self._order()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch >= self.plan.epochs
+
+    @property
+    def steps_done(self) -> int:
+        """Steps taken since the beginning."""
+        return self.epoch * self.steps_per_epoch + self.step
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step."""
+        return self.plan.recipe.rate(step, self.plan.epochs * self.steps_per_epoch)
+
+    def run(self, after_step: Callable[["Training"], bool], after_epoch: Callable[["Training"], None]) -> bool:
+        """Train until all epochs are done.
+
+        Parameters
+        ----------
+        after_step : callable
+            Called with this training after every step; the training stops where it returns True.
+        after_epoch : callable
+            Called after every epoch, when its line of the history is written.
+
+        Returns
+        -------
+        bool
+            Whether the training is finished (and was not stopped).
+
+        Raises
+        ------
+        DivergedError
+            At the end of an epoch in which the loss of a member was not finite.
+        """
+        while not self.finished:
+            begun = time.perf_counter()
+            self._descend()
+            if self.step == self.steps_per_epoch:
+                self._close_epoch(begun)
+                after_epoch(self)
+            else:
+                self.seconds += time.perf_counter() - begun
+            if after_step(self) and not self.finished:
+                return False
+        return True
+
+    def check_finite(self) -> None:
+        """Raise DivergedError where the running loss of a member is not finite."""
+        bad = (~torch.isfinite(self.sums[0])).nonzero().flatten().tolist()
+        if bad:
+            seeds = ", ".join(str(self.plan.seeds[member]) for member in bad)
+            raise DivergedError(f"the loss of seed {seeds} is not finite in epoch {self.epoch + 1}")
+
+    @contextmanager
+    def result(self) -> Iterator[nn.Module]:
+        """Give the network with the weights that count as the result (averaged, where the recipe averages)."""
+        if self.average is None:
+            yield self.network
+            return
+        own = self.parameters.weights.clone()
+        self.parameters.weights.copy_(self.average)
+        try:
+            yield self.network
+        finally:
+            self.parameters.weights.copy_(own)
+
+    def _descend(self) -> None:
+        index = self.order[:, self.step]
+        inputs, targets = self.train.input[index], self.train.output[index]
+        self.parameters.gradients.zero_()
+        squares = residual_squares(self.network(inputs), targets)
+        loss = squares.mean(1) / self.points
+        loss.sum().backward()
+        self.optimiser.step(self.rate(self.steps_done))
+        with torch.no_grad():
+            self.sums += torch.stack([loss, self.train.error(squares, index).mean(1)])
+            if self.average is not None:
+                decay = min(self.plan.recipe.average, (1 + self.steps_done) / (10 + self.steps_done))
+                self.average.lerp_(self.parameters.weights, 1 - decay)
+        self.step += 1
+
+    def _close_epoch(self, begun: float) -> None:
+        self.check_finite()
+        loss, train_error = (self.sums / self.steps_per_epoch).tolist()
+        rate = self.rate(self.steps_done - 1)
+        with self.result() as network:
+            validation_error = errors(network, self.validation).mean(1).tolist()
+        self.epoch, self.step = self.epoch + 1, 0
+        self.sums.zero_()
+        self.seconds += time.perf_counter() - begun
+        row = {"epoch": self.epoch, "seconds": round(self.seconds, 3), "learning_rate": rate}
+        measures = {"loss": loss, "train_error": train_error, "validation_error": validation_error}
+        self.history.append(row | measures)
+        if not self.finished:
+            self.order = self._order()
+
+    def _order(self) -> Tensor:
+        orders = [batch_order(s, self.epoch, len(self.train), self.plan.batch_size) for s in self.plan.seeds]
+        return torch.from_numpy(np.stack(orders)).to(self.train.input.device)
+
+    def state(self) -> tuple[dict[str, Tensor], dict]:
+        """Everything the next step depends on, as tensors and as JSON-ready values."""
+        tensors = {f"weights.{name}": tensor for name, tensor in self.parameters.named(self.parameters.weights).items()}
+        tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimiser.state().items()}
+        tensors["sums"] = self.sums
+        if self.average is not None:
+            tensors["average"] = self.average
+        return tensors, {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+
+    def load(self, tensors: dict[str, Tensor], values: dict) -> None:
+        """Take up a state, so that the next step is the one that would have followed."""
+        for name, tensor in self.parameters.named(self.parameters.weights).items():
+            tensor.copy_(tensors[f"weights.{name}"])
+        prefix = "optimiser."
+        self.optimiser.load({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+        self.sums.copy_(tensors["sums"])
+        if self.average is not None:
+            self.average.copy_(tensors["average"])
+        self.epoch, self.step = values["epoch"], values["step"]
+        self.seconds, self.history = values["seconds"], values["history"]
+        if not self.finished:
+            self.order = self._order()
