@@ -42,22 +42,26 @@ class Solution:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one method returns for a batch: values, iterations, and whether it vouches for each sample."""
+    """What one method returns for a batch: values, iterations, and whether it vouches for each sample.
+
+    A method that knows more than field and values tell (an eigensolver has its orbitals) gives the residual, too.
+    """
 
     values: np.ndarray
     iterations: np.ndarray
     reliable: np.ndarray
+    residual: np.ndarray | None = None
 
 
 class ConvergenceError(RuntimeError):
     """Samples that neither the chosen method nor the robust path could solve; ``indices`` are their rows."""
 
-    def __init__(self, problem: str, indices: np.ndarray, residual: np.ndarray, tolerance: float):
+    def __init__(self, problem: str, indices: np.ndarray, residual: np.ndarray, tolerance: float, hint: str = ""):
         self.indices = indices
         worst = float(np.max(residual[indices]))
         super().__init__(
             f"{problem}: {len(indices)} sample(s) did not converge (rows {indices[:10].tolist()}): "
-            f"relative residual up to {worst:.1e}, allowed {tolerance:.1e}"
+            f"relative residual up to {worst:.1e}, allowed {tolerance:.1e}{hint and '; '}{hint}"
         )
 
 
@@ -92,6 +96,8 @@ class Problem(ABC):
     """Name of the robust method, the one the fast path falls back to."""
     tolerance: ClassVar[float]
     """Largest relative residual of a converged sample."""
+    hint: ClassVar[str] = ""
+    """What to look for first when a sample does not converge; ends the message of the error."""
     block_size: int
     """Samples that ``generate`` solves together. Part of the definition of a data set's bytes."""
 
@@ -165,16 +171,19 @@ class Problem(ABC):
         field = self.check_field(field)
         attempt = self.methods[method](field)
         values, iterations = attempt.values, attempt.iterations
-        residual = self.residual(field, values)
+        residual = self._residual(field, attempt)
         failed = ~(attempt.reliable & (residual <= self.tolerance))
         fallback = np.zeros(len(field), dtype=bool)
         if failed.any() and method != self.robust:
             fallback = failed
             again = self.methods[self.robust](field[failed])
             values[failed], iterations[failed] = again.values, again.iterations
-            residual[failed] = self.residual(field[failed], again.values)
+            residual[failed] = self._residual(field[failed], again)
             failed = fallback.copy()
             failed[fallback] = ~(again.reliable & (residual[fallback] <= self.tolerance))
         if failed.any():
-            raise ConvergenceError(self.name, np.flatnonzero(failed), residual, self.tolerance)
+            raise ConvergenceError(self.name, np.flatnonzero(failed), residual, self.tolerance, self.hint)
         return Solution(values, residual, iterations, fallback)
+
+    def _residual(self, field: np.ndarray, attempt: Attempt) -> np.ndarray:
+        return self.residual(field, attempt.values) if attempt.residual is None else attempt.residual
