@@ -1,6 +1,7 @@
 # Names of results and small helpers for the rules.
 import json
 import os
+import re
 
 from solvers.registry import PROBLEMS
 from workflow import sources
@@ -88,3 +89,12 @@ def plot_input(figure):
     if STUDY.config.figures[figure].kind == "predictions":
         return [row["files"]["errors"] for row in table_rows(figure)]
     return f"{RESULTS}/tables/{figure}.csv"
+
+
+def figure_targets(names):
+    """Targets by name: every figure, and every figure number for all of its panels."""
+    targets = {name: [name] for name in names}
+    for name in names:
+        if panel := re.fullmatch(r"(fig\d+)[a-z]", name):
+            targets.setdefault(panel[1], []).append(name)
+    return targets

@@ -8,6 +8,8 @@ rule generate:
         f"{RESULTS}/logs/generate/{{data}}/{{split}}/{{start}}-{{stop}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/generate/{{data}}/{{split}}/{{start}}-{{stop}}.tsv"
+    conda:
+        "../envs/mnn-h2.yaml"
     threads: STUDY.config.ranks
     resources:
         mpi="mpiexec",
@@ -39,6 +41,8 @@ rule check:
         f"{RESULTS}/logs/check/{{data}}/{{split}}/{{start}}-{{stop}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/check/{{data}}/{{split}}/{{start}}-{{stop}}.tsv"
+    conda:
+        "../envs/mnn-h2.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

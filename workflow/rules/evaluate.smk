@@ -13,6 +13,8 @@ rule evaluate:
         f"{RESULTS}/logs/evaluate/{{data}}/{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{{data}}/{{model}}.tsv"
+    conda:
+        "../envs/mnn-h2.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -48,6 +50,8 @@ rule baselines:
         f"{RESULTS}/benchmarks/baselines/{{data}}/n{{n_train}}.tsv"
     wildcard_constraints:
         n_train=r"\d+",
+    conda:
+        "../envs/mnn-h2.yaml"
     threads: 1
     resources:
         mem_mb=4000,

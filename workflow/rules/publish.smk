@@ -16,6 +16,8 @@ rule tabulate:
         f"{RESULTS}/logs/tabulate/{{figure}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/tabulate/{{figure}}.tsv"
+    conda:
+        "../envs/mnn-h2.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -47,6 +49,8 @@ rule plot:
         f"{RESULTS}/logs/plot/{{figure}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/plot/{{figure}}.tsv"
+    conda:
+        "../envs/mnn-h2.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -72,6 +76,8 @@ rule summary:
         f"{RESULTS}/logs/summary.log",
     benchmark:
         f"{RESULTS}/benchmarks/summary.tsv"
+    conda:
+        "../envs/mnn-h2.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
@@ -82,6 +88,16 @@ rule summary:
         "Summary of all tables"
     shell:
         "python -m workflow.summary {input:q} --tier {params.tier} --output {output:q} > {log:q} 2>&1"
+
+
+# `snakemake fig09a` makes one figure and what it needs, `snakemake fig09` all panels of it.
+for target, members in figure_targets(STUDY.config.figures).items():
+
+    rule:
+        name:
+            target
+        input:
+            figure_files(members),
 
 
 onsuccess:

@@ -16,6 +16,8 @@ rule train:
         f"{RESULTS}/logs/train/{{data}}/{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{data}}/{{model}}.tsv"
+    conda:
+        "../envs/mnn-h2.yaml"
     threads: 1
     resources:
         mem_mb=4000,
