@@ -177,8 +177,31 @@ class Shard:
         with _open(self.path) as file:
             for first in range(0, stop, size):
                 rows = slice(first, min(first + size, stop))
-                pair = tuple(self._read(file, name, rows) for name in (self.input, self.output))
-                yield pair
+                yield tuple(self._read(file, name, rows) for name in (self.input, self.output))
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Read single samples, (n, 2, *shape): input and output."""
+        with _open(self.path) as file:
+            pair = [
+                [self._read(file, name, slice(row, row + 1))[0] for row in rows] for name in (self.input, self.output)
+            ]
+        return np.stack(pair, axis=1)
+
+    def variables(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        """Read variables that have one entry a sample.
+
+        Raises
+        ------
+        DatasetError
+            If one is missing or not finite.
+        """
+        found = {}
+        with _open(self.path) as file:
+            for name in names:
+                if name not in file.variables or file[name].shape[:1] != (self.count,):
+                    raise DatasetError(f"{self.path}: no variable {name} with one entry a sample")
+                found[name] = self._read(file, name, slice(0, self.count))
+        return found
 
     def _read(self, file, name: str, rows: slice) -> np.ndarray:
         try:
@@ -190,7 +213,7 @@ class Shard:
         if bad.any():
             row = rows.start + int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
             raise DatasetError(f"{self.path}: {name} of sample {row} of the file is NaN, infinite or missing")
-        return values.astype(self.dtype, copy=False)
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def _open(path: Path):

@@ -147,6 +147,7 @@ def _lead(comm, specification: Specification, writer: Writer) -> "Summary":
         writer.write(block)
         summary.add(block)
     summary.close()
+    writer.attributes["fallback_count"] = summary.fallback
     return summary
 
 

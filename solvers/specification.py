@@ -129,10 +129,13 @@ class Specification:
             self.problem.input, self.problem.output, coordinates, attributes, parameters + RECORD, self.precision
         )
 
-    def draw(self, start: int, stop: int) -> tuple[np.ndarray, wells.Drawn]:
-        """Return the input fields, (n, *shape) float64, and drawn parameters of samples start..stop-1."""
-        drawn = wells.draw(self.field, self.problem, self.seed, self.split, start, stop)
-        return wells.synthesise(self.field, self.problem, drawn), drawn
+    def draw(self, start: int, stop: int) -> wells.Drawn:
+        """Draw the parameters of samples start..stop-1."""
+        return wells.draw(self.field, self.problem, self.seed, self.split, start, stop)
+
+    def fields(self, drawn: wells.Drawn) -> np.ndarray:
+        """Return the input fields of drawn parameters, (n, *shape) float64."""
+        return wells.synthesise(self.field, self.problem, drawn)
 
     def blocks(self, start: int, stop: int) -> range:
         """Return the indices of the blocks that samples start..stop-1 lie in."""
@@ -149,7 +152,8 @@ class Specification:
         """
         size = self.problem.block_size
         start = index * size
-        field, drawn = self.draw(start, start + size)
+        drawn = self.draw(start, start + size)
+        field = self.fields(drawn)
         try:
             solution = self.problem.solve(field, self.method)
         except ConvergenceError as error:

@@ -15,6 +15,7 @@ class Writer:
     """A shard being written, a context manager: complete and renamed to ``path`` at its end, or removed.
 
     Blocks may come in any order. Nothing called ``path`` exists before all samples are written and synced.
+    ``attributes`` may be added to until then.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class Writer:
 
     def __init__(self, path: os.PathLike | str, header: Header, start: int, stop: int):
         self.path, self.header, self.start, self.stop = Path(path), header, start, stop
-        self.written = 0
+        self.written, self.attributes = 0, dict(header.attributes)
         self._part = self.path.with_name(f".{self.path.name}.part")
         self._checksum, self._due, self._ahead = Checksum(), start, {}
 
@@ -120,7 +121,7 @@ class Writer:
         names = {"input_variable": header.input.name, "output_variable": header.output.name}
         bounds = {"start": self.start, "stop": self.stop, "checksum": self._checksum.text()}
         try:
-            self._file.setncatts({"Conventions": "CF-1.11"} | header.attributes | names | bounds)
+            self._file.setncatts({"Conventions": "CF-1.11"} | self.attributes | names | bounds)
             self._file.close()
             _sync(self._part)
             os.replace(self._part, self.path)
