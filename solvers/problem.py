@@ -98,6 +98,8 @@ class Problem(ABC):
     """Largest relative residual of a converged sample."""
     hint: ClassVar[str] = ""
     """What to look for first when a sample does not converge; ends the message of the error."""
+    agreement: float = 1e-5
+    """Largest relative l2 difference between the fast and the robust solution of a sample that the checker allows."""
     block_size: int
     """Samples that ``generate`` solves together. Part of the definition of a data set's bytes."""
 
