@@ -22,10 +22,12 @@ def initialise(network: torch.nn.Module, seeds: Sequence[int], initial: str) -> 
         Seed of each member.
     initial : {"paper", "positive"}
         ``"paper"``: weights N(0, 0.05²), biases 0 (section 4 of the paper, its width not printed). ``"positive"``:
-        weights N(0, gain² / fan-in), gain² = 2 before a ReLU and 1 elsewhere, which carries the mean square through
-        any number of layers; before a ReLU each output's weights have a sum of at least 0 and its bias is 0.1, so
-        that a state without negative values, such as the output of a ReLU, is not mapped to zeros: with two
-        channels, the paper's start leaves most levels dead.
+        weights N(0, 1 / fan-in); before a ReLU the bias is 0.1 and signs change where sums over taps are negative:
+        of all weights of an output together, in the first output of those to each input. Behind the first ReLU states
+        are positive, and so are then most sums of them: the ReLU lets them pass, and the mean square is carried
+        through any number of layers. The first output's mean over the boxes of a periodic level is at least 0.1
+        there, so that no ReLU but the first can be off on all boxes. The paper's start shrinks what passes a level of two
+        channels by five orders of magnitude, and training then kills most levels.
 
     Raises
     ------
@@ -55,11 +57,12 @@ def _paper(layer: BoxLayer, generator: torch.Generator) -> torch.Tensor:
 
 
 def _positive(layer: BoxLayer, generator: torch.Generator) -> torch.Tensor:
-    rectified = layer.activation == "relu"
-    weight = math.sqrt((2.0 if rectified else 1.0) / layer.fan_in) * _normal(layer, generator)
-    if rectified:
-        total = weight.sum(dim=(-3, -1), keepdim=True)
-        weight = torch.where(total < 0, -weight, weight)
+    weight = _normal(layer, generator) / math.sqrt(layer.fan_in)
+    if layer.activation == "relu":
+        first, others = weight[..., :1, :], weight[..., 1:, :]
+        first = torch.where(first.sum(dim=-3, keepdim=True) < 0, -first, first)
+        others = torch.where(others.sum(dim=(-3, -1), keepdim=True) < 0, -others, others)
+        weight = torch.cat([first, others], dim=-2)
     return weight
 
 

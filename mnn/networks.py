@@ -162,7 +162,8 @@ class MultiscaleNetwork(nn.Module):
 
     def _reshape_t(self, v: torch.Tensor) -> torch.Tensor:
         """Map (members or none, batch, *shape) to (members or 1, points, 1, batch), points box by box."""
-        x = v.reshape(-1, v.shape[-self.spec.dimension - 1], len(self.points)).transpose(1, 2)
+        members = 1 if v.ndim == self.spec.dimension + 1 else v.shape[0]
+        x = v.reshape(members, v.shape[-self.spec.dimension - 1], len(self.points)).transpose(1, 2)
         x = x.contiguous() if self.spec.dimension == 1 else x.index_select(1, self.points)
         return x.unsqueeze(2)
 
@@ -174,11 +175,12 @@ class MultiscaleNetwork(nn.Module):
 
     def _as_boxes(self, x: torch.Tensor) -> torch.Tensor:
         """View points box by box as boxes of level L, a point a channel."""
-        return x.reshape(x.shape[0], -1, self.spec.box_size**self.spec.dimension, x.shape[-1])
+        size = self.spec.box_size**self.spec.dimension
+        return x.reshape(x.shape[0], len(self.points) // size, size, x.shape[-1])
 
     def _as_points(self, x: torch.Tensor) -> torch.Tensor:
         """View boxes of level L, a point a channel, as points box by box."""
-        return x.reshape(x.shape[0], -1, 1, x.shape[-1])
+        return x.reshape(x.shape[0], len(self.points), 1, x.shape[-1])
 
     def _per_level(self, make) -> nn.ModuleDict:
         return nn.ModuleDict({str(level): make(level) for level in self.spec.level_range()})
