@@ -29,7 +29,7 @@ rule evaluate:
     shell:
         "python -m mnn.evaluate {input.model:q} --train {input.train:q} --n-train {params.n_train}"
         " --test {input.test:q} --n-test {params.n_test} --output {output:q}"
-        " --device {params.device} --threads {threads} > {log:q} 2>&1"
+        " --examples 3 --device {params.device} --threads {threads} > {log:q} 2>&1"
 
 
 rule baselines:
