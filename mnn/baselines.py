@@ -25,7 +25,7 @@ class Baseline:
     """A predictor: a name, what it is, and a map from (batch, *shape) to (batch, *shape)."""
 
     name: str
-    kind: str
+    description: str
     predict: Callable[[np.ndarray], np.ndarray]
 
 
@@ -139,20 +139,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data.check_same_grid(sets["train"].grid, sets[role].grid, role)
     invariant = options.linear == "invariant" or (options.linear == "auto" and sets["train"].grid.get("periodic"))
     linear = invariant_map(sets["train"]) if invariant else ridge_map(sets["train"], sets["validation"])
-    report = {role: {"samples": len(fields), "checksum": fields.checksum} for role, fields in sets.items()}
-    for baseline in (mean_predictor(sets["train"]), linear):
-        report[baseline.name] = {"kind": baseline.kind} | {
-            f"{role}_error": summary(relative_errors(baseline.predict, sets[role])) for role in ("train", "test")
-        }
-        print(f"{baseline.kind}: test error {report[baseline.name]['test_error']['mean']:.2e}")
+    measured = {b.name: measure(b, sets) for b in (mean_predictor(sets["train"]), linear)}
+    described = {role: {"samples": len(fields), "checksum": fields.checksum} for role, fields in sets.items()}
     with atomic(options.output) as temporary:
-        temporary.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps({"baselines": measured, "data": described}, indent=2, sort_keys=True) + "\n")
+    for statistics in measured.values():
+        print(f"{statistics['description']}: test error {statistics['test_mean']:.2e}")
     return 0
 
 
-def summary(errors: np.ndarray) -> dict[str, float]:
-    """Mean and standard deviation over samples."""
-    return {"mean": float(errors.mean()), "std": float(errors.std())}
+def measure(baseline: Baseline, sets: dict[str, FieldSet]) -> dict:
+    """Mean and standard deviation over samples of the errors on training and test set."""
+    statistics = {"description": baseline.description}
+    for role in ("train", "test"):
+        errors = relative_errors(baseline.predict, sets[role])
+        statistics |= {f"{role}_mean": float(errors.mean()), f"{role}_std": float(errors.std())}
+    return statistics
 
 
 if __name__ == "__main__":

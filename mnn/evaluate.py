@@ -88,13 +88,13 @@ def example_variables(found, grid: dict) -> dict:
 
 def attributes(model, sets: dict, rate: float) -> dict:
     """Record what was measured, and how fast."""
-    import mnn
+    from mnn.parameters import count_parameters
 
     record = model.record
     return {
         "title": f"errors of {model.network.spec.architecture} for {model.grid['output']['long_name']}",
         "network": model.network.spec.to_json(),
-        "parameters": mnn.count_parameters(model.network),
+        "parameters": count_parameters(model.network),
         "recipe": json.dumps(record["recipe"], sort_keys=True),
         "epochs": record["epochs"],
         "batch_size": record["batch_size"],

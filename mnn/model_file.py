@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import mnn
 from mnn.files import read_tensors, write_tensors
+from mnn.networks import network as build
 from mnn.normalise import Normalisation
 
 FORMAT = "mnn-h2 model 1"
@@ -62,7 +62,7 @@ def load(path: str | Path) -> Model:
     tensors, metadata = read_tensors(path, FORMAT)
     statistics = {name: tensors.pop(name) for name in list(tensors) if name.startswith(NORMALISATION)}
     normalisation = Normalisation.from_tensors({k.removeprefix(NORMALISATION): v for k, v in statistics.items()})
-    network = mnn.network(**metadata["network"], members=metadata["members"])
+    network = build(**metadata["network"], members=metadata["members"])
     network.load_state_dict(tensors)
     return Model(network.eval(), normalisation, metadata["grid"], metadata["training"])
 

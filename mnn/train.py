@@ -92,8 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:
     """Read the data, build the network and return (training, model to be, identity)."""
-    import mnn
     from mnn import data, model_file, normalise
+    from mnn.networks import network as build
     from mnn.recipes import recipe
     from mnn.training import Plan, Samples, Training
 
@@ -103,7 +103,7 @@ def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:
     data.check_same_grid(train.grid, validation.grid, "validation")
     if tuple(spec.setdefault("shape", list(train.shape))) != train.shape:
         raise ValueError(f"network.shape: {spec['shape']} given, the data have {list(train.shape)}")
-    network = mnn.network(**spec, members=request.members, seed=request.seed, initial=chosen.initial).to(device)
+    network = build(**spec, members=request.members, seed=request.seed, initial=chosen.initial).to(device)
     statistics = normalise.fit(train.input, train.output, chosen.statistics_for(network.spec))
     size = request.batch_size or max(1, len(train) // chosen.batches)
     plan = Plan(chosen, request.epochs, size, request.seeds)
