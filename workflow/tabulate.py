@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 COLUMNS = ["curve", "kind", "axis", "value", "seed", "n_train", "parameters"]
+BASELINES = {"mean": "mean predictor", "linear": "best linear map"}
 ERRORS = ["train_mean", "train_std", "test_mean", "test_std"]
 
 
@@ -33,8 +34,16 @@ def network_rows(row: dict) -> list[dict]:
 def baseline_rows(row: dict) -> list[dict]:
     """The same statistics of the reference lines."""
     with open(row["files"]["baselines"]) as file:
-        baselines = json.load(file)["baselines"]
-    return [{"curve": name, "kind": "baseline", **statistics} for name, statistics in baselines.items()]
+        baselines = json.load(file)
+    return [
+        {"curve": curve, "kind": "baseline"}
+        | {
+            f"{split}_{name}": baselines[key][f"{split}_error"][name]
+            for split in ("train", "test")
+            for name in ("mean", "std")
+        }
+        for key, curve in BASELINES.items()
+    ]
 
 
 def table(rows: list[dict], axis: str) -> pd.DataFrame:

@@ -47,8 +47,12 @@ def experiment(wildcards):
     return STUDY.experiments[(wildcards.data, wildcards.model)]
 
 
-def samples(data, split, count=None):
-    return count or STUDY.data[data].samples[split]
+def n_test(wildcards):
+    return STUDY.tests[(wildcards.data, wildcards.model)]
+
+
+def samples(data, split):
+    return STUDY.data[data].samples[split]
 
 
 def figure_files(names, extensions=("pdf", "png", "svg")):

@@ -57,9 +57,12 @@ rule baselines:
         mem_mb=4000,
         runtime=30,
     params:
+        n_validation=lambda wildcards: samples(wildcards.data, "validation"),
+        n_test=lambda wildcards: samples(wildcards.data, "test"),
         code=sources.digest("mnn.baselines"),
     message:
         "Reference lines of {wildcards.data}, {wildcards.n_train} training samples"
     shell:
         "python -m mnn.baselines --train {input.train:q} --n-train {wildcards.n_train}"
-        " --validation {input.validation:q} --test {input.test:q} --output {output:q} > {log:q} 2>&1"
+        " --validation {input.validation:q} --n-validation {params.n_validation}"
+        " --test {input.test:q} --n-test {params.n_test} --output {output:q} > {log:q} 2>&1"
