@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         """Raise ValueError with a one-line message."""
-        raise ValueError(f"{self.prog}: {message} (--help tells more)")
+        raise ValueError(f"{message} (--help tells more)")
 
 
 def json_object(text: str) -> dict:

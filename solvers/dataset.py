@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -350,7 +351,7 @@ class Source:
         self.shards = [inspect(path, input_name, output_name) for path in paths]
         if all(shard.start is not None for shard in self.shards):
             self.shards.sort(key=lambda shard: shard.start)
-        for shard, following in zip(self.shards, self.shards[1:], strict=False):
+        for shard, following in pairwise(self.shards):
             _check_follows(shard, following)
         first = self.shards[0]
         self.count = sum(shard.count for shard in self.shards)

@@ -3,7 +3,7 @@
 import math
 import os
 import shutil
-import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ class Writer:
         self.path, self.header, self.start, self.stop = Path(path), header, start, stop
         self.written, self.attributes = 0, dict(header.attributes)
         self._part = self.path.with_name(f".{self.path.name}.part")
+        self._file = None
         self._checksum, self._due, self._ahead = Checksum(), start, {}
 
     def __enter__(self) -> "Writer":
@@ -65,9 +66,9 @@ class Writer:
         import netCDF4
 
         header, count = self.header, self.stop - self.start
-        self._file = None
         self._file = file = netCDF4.Dataset(self._part, "w", format="NETCDF4")
         file.set_fill_off()
+        file.set_auto_mask(False)
         sizes = {"sample": count} | dict(zip(AXES, header.shape, strict=False))
         sizes |= {name: size for variable in header.variables for name, size in variable.dimensions}
         for name, size in sizes.items():
@@ -92,13 +93,11 @@ class Writer:
     def write(self, block: Block) -> None:
         """Write a block that lies within the shard."""
         rows = slice(block.start - self.start, block.stop - self.start)
-        try:
+        with self._telling():
             for position, quantity in enumerate((self.header.input, self.header.output)):
                 self._file[quantity.name][rows] = block.fields[:, position]
             for variable in self.header.variables:
                 self._file[variable.name][rows] = block.extras[variable.name]
-        except (OSError, RuntimeError) as error:
-            raise DatasetError(f"{self.path}: cannot be written ({error})") from None
         self.written += len(block.fields)
         self._ahead[block.start] = block.stop
         self._hash(block)
@@ -110,7 +109,7 @@ class Writer:
             fields = block.fields
             if self._due != block.start:
                 rows = slice(self._due - self.start, stop - self.start)
-                fields = np.stack([self._file[q.name][rows].data for q in (self.header.input, self.header.output)], 1)
+                fields = np.stack([self._file[q.name][rows] for q in (self.header.input, self.header.output)], 1)
             self._checksum.update(fields)
             self._due = stop
 
@@ -120,23 +119,27 @@ class Writer:
         header = self.header
         names = {"input_variable": header.input.name, "output_variable": header.output.name}
         bounds = {"start": self.start, "stop": self.stop, "checksum": self._checksum.text()}
-        try:
+        with self._telling():
             self._file.setncatts({"Conventions": "CF-1.11"} | self.attributes | names | bounds)
             self._file.close()
             _sync(self._part)
             os.replace(self._part, self.path)
             _sync(self.path.parent)
-        except (OSError, RuntimeError) as error:
-            raise DatasetError(f"{self.path}: cannot be written ({error})") from None
 
     def _discard(self) -> None:
-        file, self._file = getattr(self, "_file", None), None
-        try:
-            if file is not None and file.isopen():
-                file.close()
-        except (OSError, RuntimeError) as error:
-            print(f"{self.path}: {error} while the incomplete file was closed", file=sys.stderr)
+        # What went wrong is told already; that the incomplete file cannot be closed either (disk full) adds nothing.
+        with suppress(OSError, RuntimeError):
+            if self._file is not None and self._file.isopen():
+                self._file.close()
         self._part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _telling(self):
+        """Turn the errors of writing into one line that names the file."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            raise DatasetError(f"{self.path}: cannot be written, is the disk full? ({error})") from None
 
 
 def _sync(path: Path) -> None:
