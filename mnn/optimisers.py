@@ -123,7 +123,7 @@ class Rotation:
 
     def matrix(self, gradients: Tensor) -> Tensor:
         """Lay the group's gradients out as (batch, p, boxes q)."""
-        return gradients.view(self.expanded).permute(self.order).reshape(self.batch, self.p, -1)
+        return gradients.view(self.expanded).permute(self.order).contiguous().view(self.batch, self.p, -1)
 
     def weights(self, matrix: Tensor) -> Tensor:
         """Inverse of :meth:`matrix`, as (count, members, boxes, taps, out, in)."""
