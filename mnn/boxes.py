@@ -62,3 +62,35 @@ def neighbour_table(level: int, dimension: int, band: int, periodic: bool) -> np
     index = np.ravel_multi_index(tuple(box + offset), (side,) * dimension, mode="wrap")
     inside = ((box + offset >= 0) & (box + offset < side)).all(axis=0)
     return np.where(inside | periodic, index, side**dimension).astype(np.int64)
+
+
+def adjacent_pairs(level: int, dimension: int, periodic: bool) -> np.ndarray:
+    """Return the pairs (I, J) of a level with J in NL(I), the boxes that touch I and I itself: (pairs, 2), sorted."""
+    table = neighbour_table(level, dimension, ADJACENT_BAND, periodic)
+    return _decode(_encode(table, len(table)), len(table))
+
+
+def interaction_pairs(level: int, dimension: int, periodic: bool) -> np.ndarray:
+    """Return the pairs (I, J) of a level with J in IL(I), children of NL(parent of I) not in NL(I): (pairs, 2), sorted.
+
+    The lists of section 2.1 of the paper, for ``level`` of at least 2. They lie within the band of the kernel layers on
+    a periodic grid; on an interval or a square the ends of level 2 are three boxes apart, one more than the band.
+    """
+    boxes = 2 ** (level * dimension)
+    children = children_table(level - 1, dimension)
+    none = np.full((1, children.shape[1]), boxes)
+    near_parent = neighbour_table(level - 1, dimension, ADJACENT_BAND, periodic)
+    candidates = np.empty((boxes, near_parent.shape[1] * children.shape[1]), dtype=np.int64)
+    candidates[children] = np.concatenate([children, none])[near_parent].reshape(len(children), 1, -1)
+    near = neighbour_table(level, dimension, ADJACENT_BAND, periodic)
+    return _decode(np.setdiff1d(_encode(candidates, boxes), _encode(near, boxes)), boxes)
+
+
+def _encode(table: np.ndarray, boxes: int) -> np.ndarray:
+    """Number every pair (row, entry) of a table, each once, entries beyond the grid left out."""
+    row = np.broadcast_to(np.arange(len(table))[:, None], table.shape)
+    return np.unique((row * boxes + table)[table < boxes])
+
+
+def _decode(pairs: np.ndarray, boxes: int) -> np.ndarray:
+    return np.stack(np.divmod(pairs, boxes), axis=1)
