@@ -137,7 +137,7 @@ class Keeper:
     def __init__(self, training, path: Path, identity: dict, interval: float):
         self.training, self.path, self.identity, self.interval = training, path, identity, interval
         self.asked = False
-        self.due = time.monotonic() + interval
+        self.due = time.monotonic() + min(interval, 1.0)  # the first one early: a short training can resume too
         signal.signal(signal.SIGTERM, self._ask)
 
     def _ask(self, number, frame) -> None:

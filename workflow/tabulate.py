@@ -34,15 +34,10 @@ def network_rows(row: dict) -> list[dict]:
 def baseline_rows(row: dict) -> list[dict]:
     """The same statistics of the reference lines."""
     with open(row["files"]["baselines"]) as file:
-        baselines = json.load(file)
+        baselines = json.load(file)["baselines"]
     return [
-        {"curve": curve, "kind": "baseline"}
-        | {
-            f"{split}_{name}": baselines[key][f"{split}_error"][name]
-            for split in ("train", "test")
-            for name in ("mean", "std")
-        }
-        for key, curve in BASELINES.items()
+        {"curve": curve, "kind": "baseline"} | {column: baselines[name][column] for column in ERRORS}
+        for name, curve in BASELINES.items()
     ]
 
 

@@ -103,5 +103,5 @@ def test_a_caption_makes_its_figure_again_alone(done):
 
 def test_the_other_tier_has_results_of_its_own(done):
     planned = done.planned("--config", "tier=paper")
-    assert planned["generate"] == 6
+    assert planned["generate"] == 4
     assert planned["train"] == 2

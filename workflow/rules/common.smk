@@ -1,6 +1,5 @@
 # Names of results and small helpers for the rules.
 import json
-import os
 import re
 
 from solvers.registry import PROBLEMS
@@ -16,7 +15,7 @@ except ConfigError as error:
 RESULTS = f"results/{STUDY.config.tier}"
 
 # The programs of this environment come first, whether or not it is activated.
-os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
+shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
 
 
 wildcard_constraints:

@@ -102,5 +102,5 @@ for target, members in figure_targets(STUDY.config.figures).items():
 
 onsuccess:
     summary = Path(f"{RESULTS}/summary.md")
-    print("\n" + summary.read_text() if summary.exists() else "", file=sys.stderr)
+    print(summary.read_text() if summary.exists() else "", file=sys.stderr)
     print(f"figures {RESULTS}/figures   tables {RESULTS}/tables   summary {summary}", file=sys.stderr)
