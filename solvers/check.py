@@ -12,9 +12,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from solvers.command import Parser, one_line, run_on_one_thread
+
+if __name__ == "__main__":
+    run_on_one_thread()  # before anything heavy is imported
+
 import numpy as np
 
-from solvers.command import Parser, one_line, run_on_one_thread
 from solvers.dataset import AXES, DatasetError, Shard, Source, inspect
 from solvers.problem import ConvergenceError
 from solvers.specification import Specification
@@ -162,7 +166,6 @@ def remedy(path: os.PathLike | str) -> str:
 
 def main() -> int:
     """Run the command line."""
-    run_on_one_thread()
     try:
         options = _parser().parse_args()
         if options.subset < 1:

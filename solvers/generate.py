@@ -14,6 +14,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from solvers.command import Parser, json_object, one_line, run_on_one_thread
+
+if __name__ == "__main__":
+    run_on_one_thread()  # before anything heavy is imported
+
 from solvers.dataset import Block, DatasetError
 from solvers.specification import SampleError, Specification
 from solvers.writer import Writer
@@ -35,7 +39,6 @@ class Job:
 
 def main() -> int:
     """Run the command line on every rank."""
-    run_on_one_thread()
     comm = _communicator()
     try:
         return _generate(comm)
@@ -75,7 +78,7 @@ def _generate(comm) -> int:
         if comm.rank == 0:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
             try:
-                verdict, specification, writer = _prepare(comm, sys.argv[1:])
+                verdict, specification, writer = prepare(comm.size, sys.argv[1:])
                 stack.enter_context(writer)
             except ValueError as error:
                 print(f"generate: {one_line(error)}", file=sys.stderr, flush=True)
@@ -95,7 +98,7 @@ def _generate(comm) -> int:
     return 0
 
 
-def _prepare(comm, arguments: list[str]) -> tuple[Job, Specification, Writer]:
+def prepare(ranks: int, arguments: list[str]) -> tuple[Job, Specification, Writer]:
     """Parse and check the command line.
 
     Raises
@@ -103,7 +106,7 @@ def _prepare(comm, arguments: list[str]) -> tuple[Job, Specification, Writer]:
     ValueError
         If anything is not allowed; one line.
     """
-    if comm.size == 1 and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    if ranks == 1 and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         raise ValueError("srun started tasks that do not know of each other: use mpiexec -n R, or srun --mpi=pmi2")
     options = _parser().parse_args(arguments)
     if not 0 <= options.start < options.stop:
