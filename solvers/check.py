@@ -109,7 +109,7 @@ def _check_subset(shard: Shard, specification: Specification, subset: int | None
     problem, rounding = specification.problem, ROUNDINGS * float(np.finfo(specification.precision).eps)
     allowed, worst, solved = problem.agreement + rounding, 0.0, 0
     drawn = specification.draw(shard.start, shard.start + shard.count)
-    for rows in _choose(shard, subset, problem.block_size):
+    for rows in choose(shard, subset, problem.block_size):
         stored = shard.rows(rows)
         field = specification.fields(replace(drawn, **{name: values[rows] for name, values in vars(drawn).items()}))
         _compare(shard, shard.input, rows, stored[:, 0], field, rounding, "the field of its parameters")
@@ -120,7 +120,7 @@ def _check_subset(shard: Shard, specification: Specification, subset: int | None
     return {"solved_again": solved, "difference": worst, "allowed": allowed}
 
 
-def _choose(shard: Shard, subset: int | None, size: int) -> list[np.ndarray]:
+def choose(shard: Shard, subset: int | None, size: int) -> list[np.ndarray]:
     """Rows to solve again, at most ``size`` together: random ones that follow from the checksum, or all."""
     rows = np.arange(shard.count)
     if subset is not None and subset < shard.count:
