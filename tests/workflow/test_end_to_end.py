@@ -68,6 +68,7 @@ def kill_when(clone, appears, arguments):
         time.sleep(0.005)
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
+    clone.run("--unlock")
 
 
 def variables(folder):
