@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
-_CHOICES = {
+CHOICES = {
     "architecture": ("mnn-h2", "mnn-h"),
     "layers": ("cnn", "lc", "mix"),
     "padding": ("periodic", "zero"),
@@ -64,7 +64,7 @@ class NetworkSpec:
     kernel: str = "chain"
 
     def __post_init__(self):
-        for key, allowed in _CHOICES.items():
+        for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
                 raise ValueError(f"{key}: {getattr(self, key)!r} given, {' or '.join(map(repr, allowed))} allowed")
         for key, least in (("levels", 2), ("rank", 1), ("depth", 1)):
