@@ -118,16 +118,23 @@ class MultiscaleNetwork(nn.Module):
         ValueError
             If shape or type of ``v`` do not fit; the message is one line.
         """
-        return self.reference(v)
+        from mnn import compiled
+
+        return compiled.apply(self, v) if compiled.supports(self, v) else self.reference(v)
 
     def reference(self, v: torch.Tensor) -> torch.Tensor:
         """Apply the network in plain torch. Arguments as for `forward`; line numbers are those of Algorithm 4."""
         v = self.check(v)
-        x = self._reshape_t(v)  # line 1
-        near = self.adjacent(self._as_boxes(x))  # lines 2-4
-        u = self.far_field(x) + self._as_points(near)  # lines 5-24
-        u = self._reshape_m(u)
+        u = self._reshape_m(self.core(self._reshape_t(v)))
         return u[0] if self.members == 1 and v.ndim == self.spec.dimension + 1 else u
+
+    def core(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (members or 1, points, 1, batch), points box by box, to (members, points, 1, batch).
+
+        The compiled path is derived from what this calls: layers, sums and reshapes that keep the batch apart.
+        """
+        near = self.adjacent(self._as_boxes(x))  # lines 2-4
+        return self.far_field(x) + self._as_points(near)  # lines 5-24
 
     def far_field(self, x: torch.Tensor) -> torch.Tensor:
         """Map (members or 1, points, 1, batch), points box by box, to (members, points, 1, batch): lines 6-23."""

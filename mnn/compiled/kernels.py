@@ -1,0 +1,450 @@
+"""Compiled kernels of the CPU path: a whole network, forward or backward, on one tile of samples after another.
+
+State. The state of a tile is a matrix: a row for every channel of every box of every buffer, box after box, and
+``width`` samples along a row, a multiple of one 64-byte block of samples. Numbers that a vector instruction handles
+together are neighbours in memory for any number of channels, and regrouping boxes and channels, ReshapeT and ReshapeM
+of the paper, moves nothing.
+
+Layer. Whatever its dimension, padding or kind, a layer is a sparse matrix of small blocks. A ``SWEEP`` multiplies by
+it, ``out[box] = sum W[weight] in[source]`` over the entries (source, weight) of a box; its transpose is a sweep too.
+The gradients of weights are sums of outer products over lists of pairs (box, source), the ``SUMS``.
+
+The two innermost loops, `_gather` and `_outer`, are written in LLVM's own language, since the vectoriser does not find
+a layout in which all sums stay in registers. Everything compiled stands in this one file because numba's cache on
+disk notices changes in the file of a cached function only.
+"""
+
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+BLOCK_BYTES = 64
+"""Bytes of a block of samples: 16 in float32, 8 in float64. Two AVX2 registers, one of AVX-512, four of SSE or NEON."""
+
+ROWS = 6
+"""Output channels summed at a time: 6 x 2 registers of sums, 2 of inputs and 1 weight fill AVX2's 16."""
+
+COLUMNS = 2
+"""Input channels at a time in sums of outer products: ROWS x COLUMNS registers of half a block each."""
+
+LAYER, ADD = 0, 1
+RELU, ACCUMULATE, MASK = 1, 2, 4
+
+SWEEP = np.dtype(
+    [(name, np.int64) for name in ("boxes", "starts", "entries", "shifts", "inputs", "outputs", "to_out", "to_in")]
+)
+"""Boxes to compute; where in the table their entries start, the entries (source, weight) and the shifts into the bias
+stand; channels; strides of a weight from one output and one input channel to the next."""
+
+SUMS = np.dtype([(name, np.int64) for name in ("segments", "count", "entries")])
+"""Where in the table the segments (weight, first entry, entries) and their entries (box, source) stand."""
+
+STEP = np.dtype(
+    [(name, np.int64) for name in ("kind", "layer", "x", "other", "y", "flags")]
+    + [(name, np.int64) for name in ("grad_x", "grad_other", "grad_y", "flags_x", "flags_other", "size")]
+    + [("from_input", np.int64)]
+)
+"""A step of the program: its kind; a LAYER's number; rows at which the operands and the result start, and at which
+their gradients do; what is done to a result or a gradient before it is stored (RELU, ACCUMULATE, MASK); rows of
+an ADD; whether the operand is the network's input."""
+
+_INT, _INT32, _BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
+
+
+class _Emitter:
+    """Writes the instructions that both kernels use, for one type of numbers."""
+
+    def __init__(self, context, builder, array):
+        self.builder = builder
+        self.number = context.get_data_type(array.dtype)
+        self.bytes = context.get_abi_sizeof(self.number)
+        self.lanes = BLOCK_BYTES // self.bytes
+        self.block = ir.VectorType(self.number, self.lanes)
+        self.half = ir.VectorType(self.number, self.lanes // 2)
+
+    def pointer(self, address, kind=None):
+        return self.builder.inttoptr(address, (kind or self.number).as_pointer())
+
+    def load(self, pointer, kind):
+        return self.builder.load(self.builder.bitcast(pointer, kind.as_pointer()), align=self.bytes)
+
+    def store(self, value, pointer):
+        self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()), align=self.bytes)
+
+    def at(self, pointer, *factors):
+        """Move a pointer by a product of numbers, constant ones among them."""
+        offset = _INT(1)
+        for factor in factors:
+            offset = self.builder.mul(offset, _INT(factor) if isinstance(factor, int) else factor)
+        return self.builder.gep(pointer, [offset])
+
+    def spread(self, number):
+        """Copy a number into all lanes of a block."""
+        empty = ir.Constant(self.block, ir.Undefined)
+        first = self.builder.insert_element(empty, number, _INT32(0))
+        return self.builder.shuffle_vector(first, empty, _lanes(0, self.lanes, 0))
+
+    def multiply_add(self, x, y, slot):
+        product = self.builder.fmul(x, y, flags=("contract",))
+        self.builder.store(self.builder.fadd(self.builder.load(slot), product, flags=("contract",)), slot)
+
+    def total(self, vector):
+        """Add up the lanes of a vector, halves first."""
+        empty = ir.Constant(vector.type, ir.Undefined)
+        half = vector.type.count // 2
+        if half == 1:
+            return self.builder.fadd(*(self.builder.extract_element(vector, _INT32(i)) for i in range(2)))
+        parts = (self.builder.shuffle_vector(vector, empty, _lanes(start, half)) for start in (0, half))
+        return self.total(self.builder.fadd(*parts))
+
+    @contextmanager
+    def loop(self, count):
+        """Write the body of a loop; yields the running index."""
+        with cgutils.for_range(self.builder, count, intp=_INT) as loop:
+            yield loop.index
+
+    @contextmanager
+    def pairs(self, entries):
+        """Write the body of a loop over pairs of numbers in a table; yields the two."""
+        address, count = entries
+        with self.loop(count) as index:
+            pair = self.at(self.pointer(address, _INT32), index, 2)
+            yield [self.builder.sext(self.builder.load(self.at(pair, i)), _INT) for i in range(2)]
+
+    def cases(self, key, variants):
+        """Branch to one of several variants of the code, a dict of key -> function that writes it."""
+        end = self.builder.append_basic_block("end")
+        switch = self.builder.switch(key, end)
+        for value, write in variants.items():
+            label = self.builder.append_basic_block(f"case{value}")
+            switch.add_case(_INT(value), label)
+            self.builder.position_at_end(label)
+            write()
+            self.builder.branch(end)
+        self.builder.position_at_end(end)
+
+
+def _lanes(start, count, step=1):
+    return ir.Constant(ir.VectorType(_INT32, count), [start + step * i for i in range(count)])
+
+
+@intrinsic
+def _gather(typing, array, rows, entries, x, weight, bias, y):
+    """Compute ``rows`` outputs of one box for one block of samples, all sums in registers.
+
+    Arguments are addresses and numbers: entries (address, count), x (address, channels, width), weight (address,
+    to_out, to_in), bias (address, stride), y (address, width, reference, flags). ``reference`` has the rows of y and
+    masks what is stored where it is not positive. Type and size of numbers are those of ``array``.
+    """
+
+    def generate(context, builder, signature, values):
+        groups = [cgutils.unpack_tuple(builder, value) for value in values[2:]]
+        emitter = _Emitter(context, builder, signature.args[0])
+        emitter.cases(values[1], {n: partial(_write_gather, emitter, n, *groups) for n in range(1, ROWS + 1)})
+        return context.get_dummy_value()
+
+    return types.void(array, rows, entries, x, weight, bias, y), generate
+
+
+def _write_gather(e, rows, entries, x, weight, bias, y):
+    builder = e.builder
+    sums = [cgutils.alloca_once(builder, e.block) for _ in range(rows)]
+    for o, slot in enumerate(sums):
+        builder.store(e.spread(builder.load(e.at(e.pointer(bias[0]), bias[1], o))), slot)
+    with e.pairs(entries) as (source, start):
+        first = e.at(e.pointer(x[0]), source, x[1], x[2])
+        matrix = e.at(e.pointer(weight[0]), start)
+        with e.loop(x[1]) as channel:
+            value = e.load(e.at(first, channel, x[2]), e.block)
+            column = e.at(matrix, channel, weight[2])
+            for o, slot in enumerate(sums):
+                e.multiply_add(value, e.spread(builder.load(e.at(column, weight[1], o))), slot)
+    _write_result(e, sums, *y)
+
+
+def _write_result(e, sums, address, width, reference, flags):
+    """Store sums after what the flags ask for. NaN passes a RELU and a MASK, as it does in torch."""
+    builder, zero = e.builder, ir.Constant(e.block, None)
+    rows = [e.at(e.pointer(address), width, o) for o in range(len(sums))]
+    marks = [e.at(e.pointer(reference), width, o) for o in range(len(sums))]
+
+    def asked(flag):
+        return builder.if_then(builder.icmp_unsigned("!=", builder.and_(flags, _INT(flag)), _INT(0)))
+
+    def keep_positive(slot, mark):
+        builder.store(builder.select(builder.fcmp_ordered("<=", mark, zero), zero, builder.load(slot)), slot)
+
+    with asked(ACCUMULATE):
+        for slot, row in zip(sums, rows, strict=True):
+            builder.store(builder.fadd(builder.load(slot), e.load(row, e.block)), slot)
+    with asked(RELU):
+        for slot in sums:
+            keep_positive(slot, builder.load(slot))
+    with asked(MASK):
+        for slot, mark in zip(sums, marks, strict=True):
+            keep_positive(slot, e.load(mark, e.block))
+    for slot, row in zip(sums, rows, strict=True):
+        e.store(builder.load(slot), row)
+
+
+@intrinsic
+def _outer(typing, array, rows, columns, entries, g, x, blocks, target):
+    """Add to ``rows`` x ``columns`` numbers the sums over pairs and samples of g times x.
+
+    Arguments are addresses and numbers: entries (address, count), g and x (address, strides of box, row and block),
+    target (address, to_out, to_in). Type and size of numbers are those of ``array``.
+    """
+
+    def generate(context, builder, signature, values):
+        entries, g, x, target = (cgutils.unpack_tuple(builder, values[i]) for i in (3, 4, 5, 7))
+        emitter = _Emitter(context, builder, signature.args[0])
+        variants = {
+            m * (COLUMNS + 1) + n: partial(_write_outer, emitter, (m, n), entries, g, x, values[6], target)
+            for m in range(1, ROWS + 1)
+            for n in range(1, COLUMNS + 1)
+        }
+        emitter.cases(builder.add(builder.mul(values[1], _INT(COLUMNS + 1)), values[2]), variants)
+        return context.get_dummy_value()
+
+    return types.void(array, rows, columns, entries, g, x, blocks, target), generate
+
+
+def _write_outer(e, shape, entries, g, x, blocks, target):
+    builder, (rows, columns) = e.builder, shape
+    # few sums take whole blocks, so that as many multiplications are under way as the pipeline holds
+    kind = e.block if 2 * rows * columns <= ROWS * COLUMNS else e.half
+    sums = [[cgutils.alloca_once(builder, kind) for _ in range(columns)] for _ in range(rows)]
+    for slot in (slot for row in sums for slot in row):
+        builder.store(ir.Constant(kind, None), slot)
+    with e.pairs(entries) as (box, source), e.loop(blocks) as block:
+        left = e.at(e.at(e.pointer(g[0]), box, g[1]), block, g[3])
+        right = e.at(e.at(e.pointer(x[0]), source, x[1]), block, x[3])
+        for part in range(0, e.lanes, kind.count):
+            values = [e.load(e.at(e.at(right, x[2], c), part), kind) for c in range(columns)]
+            for o, row in enumerate(sums):
+                value = e.load(e.at(e.at(left, g[2], o), part), kind)
+                for c, slot in enumerate(row):
+                    e.multiply_add(value, values[c], slot)
+    for o, row in enumerate(sums):
+        for c, slot in enumerate(row):
+            place = e.at(e.at(e.pointer(target[0]), target[1], o), target[2], c)
+            builder.store(builder.fadd(builder.load(place), e.total(builder.load(slot))), place)
+
+
+@njit(nogil=True)
+def _parts(total, largest):
+    """Number of nearly equal parts to cut a number of channels into."""
+    return (total + largest - 1) // largest
+
+
+@njit(nogil=True)
+def _sweep(arena, table, sweep, width, weights, operands):
+    """Multiply the state by a sparse block matrix.
+
+    weights: addresses of weight and bias and the bias's stride, 0 for none; operands: addresses of x, y and the
+    reference of y, and flags.
+    """
+    size = arena.itemsize
+    weight, bias, bias_stride = weights
+    x, y, reference, flags = operands
+    parts = _parts(sweep.outputs, ROWS)
+    for box in range(sweep.boxes):
+        first = table[sweep.starts + box]
+        count = table[sweep.starts + box + 1] - first
+        entries = (table.ctypes.data + 4 * (sweep.entries + 2 * first), np.int64(count))
+        shifted = bias + size * bias_stride * table[sweep.shifts + box]
+        for block in range(0, size * width, BLOCK_BYTES):
+            done = 0
+            for part in range(parts, 0, -1):
+                rows = _parts(sweep.outputs - done, part)
+                row = size * width * (box * sweep.outputs + done) + block
+                _gather(
+                    arena,
+                    rows,
+                    entries,
+                    (x + block, sweep.inputs, width),
+                    (weight + size * done * sweep.to_out, sweep.to_out, sweep.to_in),
+                    (shifted + size * bias_stride * done, bias_stride),
+                    (y + row, width, reference + row, flags),
+                )
+                done += rows
+
+
+@njit(nogil=True)
+def _sum(arena, table, sums, width, target, g, x):
+    """Add sums of outer products to gradients.
+
+    target: address, to_out, to_in; g and x: address, channels and width, of x 0 where the same ones serve all rows.
+    """
+    size = arena.itemsize
+    lanes = BLOCK_BYTES // size
+    address, to_out, to_in = target
+    blocks = width // lanes
+    parts = _parts(g[1], ROWS)
+    for segment in range(sums.count):
+        at = sums.segments + 3 * segment
+        entries = (table.ctypes.data + 4 * (sums.entries + 2 * table[at + 1]), np.int64(table[at + 2]))
+        start = address + size * table[at]
+        done = 0
+        for part in range(parts, 0, -1):
+            rows = _parts(g[1] - done, part)
+            left = (g[0] + size * width * done, g[1] * width, width, lanes)
+            for column in range(0, x[1], COLUMNS):
+                columns = min(COLUMNS, x[1] - column)
+                right = (x[0] + size * x[2] * column, x[1] * x[2], x[2], min(lanes, x[2]))
+                place = start + size * (done * to_out + column * to_in)
+                _outer(arena, rows, columns, entries, left, right, blocks, (place, to_out, to_in))
+            done += rows
+
+
+@njit(nogil=True)
+def _pass_on(target, gradient, reference, count, flags):
+    """Hand a gradient on to an operand of an ADD."""
+    for i in range(count):
+        value = gradient[i] + target[i] if flags & ACCUMULATE else gradient[i]
+        target[i] = 0 if flags & MASK and reference[i] <= 0 else value
+
+
+@njit(nogil=True)
+def _read(field, points, state, width):
+    """Lay fields, (batch, points), out as rows; samples past the last are zeros."""
+    for row, point in enumerate(points):
+        for i in range(width):
+            state[row * width + i] = field[i, point] if i < len(field) else 0
+
+
+@njit(nogil=True)
+def _write(state, points, field, width):
+    """Inverse of `_read`."""
+    for row, point in enumerate(points):
+        for i in range(min(width, len(field))):
+            field[i, point] = state[row * width + i]
+
+
+@njit(nogil=True)
+def _weights(layer, member, size):
+    """Addresses of a member's weight and bias, and the bias's stride."""
+    weight, weights, bias, biases = layer[0], layer[1], layer[2], layer[3]
+    return weight + size * member * weights, bias + size * member * biases, np.int64(biases > 0)
+
+
+@njit(nogil=True, cache=True)
+def forward(program, layers, v, u, arena, schedule):
+    """Apply a network to tiles of samples.
+
+    Parameters
+    ----------
+    program : tuple
+        Steps, sweeps (of each layer and of its transpose), sums (of each layer's weight and bias), table, points
+        of the grid in the order of rows, and the rows where the input and the output start.
+    layers : (layers, 6) int64 array
+        Address and size (of a member) of each layer's weight and bias, and their places among the gradients.
+    v, u : (1 or members, batch, points), (members, batch, points) array
+        Input and output.
+    arena : array
+        The states, of every tile or, if ``keep`` is 0, one after the other in the same place.
+    schedule : tuple
+        Rows of a state, samples in a tile, first job (a tile of a member) and step to the next one, keep.
+    """
+    steps, sweeps, _, table, points, (row_in, row_out) = program
+    rows, tile, job, stride, keep = schedule
+    members, batch, _ = u.shape
+    lanes = BLOCK_BYTES // arena.itemsize
+    padded = (batch + lanes - 1) // lanes * lanes
+    tiles = (batch + tile - 1) // tile
+    while job < members * tiles:
+        member, start = job // tiles, job % tiles * tile
+        width = min(tile, padded - start)
+        state = arena[keep * rows * (member * padded + start) :]
+        _read(v[member % len(v), start : start + width], points, state[row_in * width :], width)
+        for step in steps:
+            _do(step, sweeps, table, layers, member, state, width)
+        _write(state[row_out * width :], points, u[member, start : start + width], width)
+        job += stride
+
+
+@njit(nogil=True)
+def _do(step, sweeps, table, layers, member, state, width):
+    size = state.itemsize
+    if step.kind == ADD:
+        x, other, y = step.x * width, step.other * width, step.y * width
+        for i in range(step.size * width):
+            state[y + i] = state[x + i] + state[other + i]
+    else:
+        base = state.ctypes.data
+        weights = _weights(layers[step.layer], member, size)
+        x, y = base + size * width * step.x, base + size * width * step.y
+        _sweep(state, table, sweeps[2 * step.layer], width, weights, (x, y, y, step.flags))
+
+
+@njit(nogil=True, cache=True)
+def backward(program, layers, grad_u, grad_v, arena, scratch, gradients, schedule):
+    """Compute the gradients of weights, biases and input from that of the output.
+
+    Parameters
+    ----------
+    program, layers, arena
+        As in `forward`, which has filled the arena.
+    grad_u, grad_v : (members, batch, points) array
+        Gradients of output and input, the second one empty if it is not asked for.
+    scratch : array
+        Room for the gradients of a state.
+    gradients : (groups, numbers) array
+        Gradients of weights and biases, summed over groups of tiles; zeros at the start.
+    schedule : tuple
+        Rows of a state, samples in a tile, first job (a group of a member) and step to the next one.
+    """
+    steps, _, _, _, points, (row_in, row_out) = program
+    rows, tile, job, stride = schedule
+    members, batch, _ = grad_u.shape
+    groups = len(gradients)
+    lanes = BLOCK_BYTES // arena.itemsize
+    padded = (batch + lanes - 1) // lanes * lanes
+    tiles = (batch + tile - 1) // tile
+    constants = np.zeros(2 * lanes, arena.dtype)
+    constants[lanes:] = 1
+    while job < members * groups:
+        member, group = job // groups, job % groups
+        for start in range(group * tiles // groups * tile, (group + 1) * tiles // groups * tile, tile):
+            width = min(tile, padded - start)
+            state = arena[rows * (member * padded + start) :]
+            _read(grad_u[member, start : start + width], points, scratch[row_out * width :], width)
+            for i in range(len(steps) - 1, -1, -1):
+                states = (state, scratch, gradients[group], constants)
+                _undo(steps[i], program, layers, member, states, width, grad_v.size > 0)
+            if grad_v.size > 0:
+                _write(scratch[row_in * width :], points, grad_v[member, start : start + width], width)
+        job += stride
+
+
+@njit(nogil=True)
+def _undo(step, program, layers, member, states, width, to_input):
+    """Add what a step contributes to the gradients of its weight, its bias and its operands."""
+    state, scratch, gradient, constants = states
+    total = scratch[step.grad_y * width :]
+    if step.kind == ADD:
+        count = step.size * width
+        _pass_on(scratch[step.grad_x * width :], total, state[step.x * width :], count, step.flags_x)
+        _pass_on(scratch[step.grad_other * width :], total, state[step.other * width :], count, step.flags_other)
+        return
+    _, sweeps, sums, table, _, _ = program
+    layer, sweep = layers[step.layer], sweeps[2 * step.layer]
+    size = state.itemsize
+    zero, one = constants.ctypes.data, constants[len(constants) // 2 :].ctypes.data
+    x = state[step.x * width :].ctypes.data
+    g = (total.ctypes.data, sweep.outputs, width)
+    place = gradient.ctypes.data + size * (layer[4] + member * layer[1])
+    target = (place, sweep.to_out, sweep.to_in)
+    _sum(state, table, sums[2 * step.layer], width, target, g, (x, sweep.inputs, width))
+    if layer[3] > 0:
+        target = (gradient.ctypes.data + size * (layer[5] + member * layer[3]), 1, 1)
+        _sum(state, table, sums[2 * step.layer + 1], width, target, g, (one, 1, 0))
+    if to_input or not step.from_input:
+        weights = (_weights(layer, member, size)[0], zero, 0)
+        operands = (g[0], scratch[step.grad_x * width :].ctypes.data, x, step.flags_x)
+        _sweep(state, table, sweeps[2 * step.layer + 1], width, weights, operands)
