@@ -16,7 +16,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``; sync and rename it when the block ends, remove it when it fails."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         yield temporary
         sync(temporary)
@@ -24,6 +24,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove(path: str | Path) -> None:
+    """Remove a file, and what a killed process may have left of its writing."""
+    for name in (Path(path), _temporary(Path(path))):
+        name.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
 
 
 def sync(path: Path) -> None:

@@ -165,7 +165,9 @@ class Keeper:
 
     def remove(self) -> None:
         """Remove the checkpoint of a training that is complete."""
-        self.path.unlink(missing_ok=True)
+        from mnn.files import remove
+
+        remove(self.path)
 
 
 def watch(training, keeper: Keeper, resumed: bool) -> bool:

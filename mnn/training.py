@@ -88,6 +88,21 @@ def batch_order(seed: int, epoch: int, samples: int, batch_size: int) -> np.ndar
     return permutation[: samples // batch_size * batch_size].reshape(-1, batch_size)
 
 
+def random_shifts(seed: int, epoch: int, batches: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
+    """Translations of one member's epoch in grid points, (*batches, axes): a pure function of seed and epoch."""
+    return np.random.default_rng((seed, epoch, 1)).integers(shape, size=(*batches, len(shape)))
+
+
+def translation(shifts: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Where each point of a translated periodic field comes from: (..., axes) -> (..., points), row-major indices."""
+    source = 0
+    for axis, length in enumerate(shape):
+        line = (torch.arange(length, device=shifts.device) + shifts[..., axis, None]) % length
+        line = line.view(*shifts.shape[:-1], *(length if a == axis else 1 for a in range(len(shape))))
+        source = source * length + line
+    return source.flatten(shifts.dim() - 1)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is asked of a training, beside network and data.
@@ -130,7 +145,8 @@ class Training:
         self.seconds = 0.0
         self.history: list[dict] = []
         self.sums = torch.zeros(2, len(plan.seeds), device=train.input.device)
-        self.order = self._order()
+        self.shifts = None
+        self._draw()
 
     @property
     def finished(self) -> bool:
@@ -178,12 +194,23 @@ class Training:
                 return False
         return True
 
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Return the next step's inputs and targets, (members, batch, *shape)."""
+        index = self.order[:, self.step]
+        pair = self.train.input[index], self.train.output[index]
+        if self.shifts is None:
+            return pair
+        source = translation(self.shifts[:, self.step], self.train.input.shape[1:])
+        return tuple(field.flatten(2).gather(2, source).view(field.shape) for field in pair)
+
     def check_finite(self) -> None:
-        """Raise DivergedError where the running loss of a member is not finite."""
-        bad = (~torch.isfinite(self.sums[0])).nonzero().flatten().tolist()
-        if bad:
-            seeds = ", ".join(str(self.plan.seeds[member]) for member in bad)
-            raise DivergedError(f"the loss of seed {seeds} is not finite in epoch {self.epoch + 1}")
+        """Raise DivergedError where the running loss of a member, or a weight, is not finite."""
+        finite = torch.isfinite(self.sums[0])
+        for group in self.parameters.groups:
+            finite = finite & torch.isfinite(group.weights).transpose(0, 1).flatten(1).all(1)
+        seeds = [str(seed) for seed, good in zip(self.plan.seeds, finite.tolist(), strict=True) if not good]
+        if seeds:
+            raise DivergedError(f"the loss of seed {', '.join(seeds)} is not finite in epoch {self.epoch + 1}")
 
     @contextmanager
     def result(self) -> Iterator[nn.Module]:
@@ -199,18 +226,21 @@ class Training:
             self.parameters.weights.copy_(own)
 
     def _descend(self) -> None:
-        index = self.order[:, self.step]
-        inputs, targets = self.train.input[index], self.train.output[index]
+        inputs, targets = self.batch()
         self.parameters.gradients.zero_()
         squares = residual_squares(self.network(inputs), targets)
         loss = squares.mean(1) / self.points
         loss.sum().backward()
-        self.optimiser.step(self.rate(self.steps_done))
         with torch.no_grad():
-            self.sums += torch.stack([loss, self.train.error(squares, index).mean(1)])
-            if self.average is not None:
-                decay = min(self.plan.recipe.average, (1 + self.steps_done) / (10 + self.steps_done))
-                self.average.lerp_(self.parameters.weights, 1 - decay)
+            self.sums += torch.stack([loss, self.train.error(squares, self.order[:, self.step]).mean(1)])
+        try:
+            self.optimiser.step(self.rate(self.steps_done))
+        except torch.linalg.LinAlgError:
+            self.check_finite()
+            raise
+        if self.average is not None:
+            decay = min(self.plan.recipe.average, (1 + self.steps_done) / (10 + self.steps_done))
+            self.average.lerp_(self.parameters.weights, 1 - decay)
         self.step += 1
 
     def _close_epoch(self, begun: float) -> None:
@@ -225,12 +255,16 @@ class Training:
         row = {"epoch": self.epoch, "seconds": round(self.seconds, 3), "learning_rate": rate}
         measures = {"loss": loss, "train_error": train_error, "validation_error": validation_error}
         self.history.append(row | measures)
-        if not self.finished:
-            self.order = self._order()
+        self._draw()
 
-    def _order(self) -> Tensor:
-        orders = [batch_order(s, self.epoch, len(self.train), self.plan.batch_size) for s in self.plan.seeds]
-        return torch.from_numpy(np.stack(orders)).to(self.train.input.device)
+    def _draw(self) -> None:
+        """Set the order (and shifts) of the samples of this epoch: pure functions of seed and epoch."""
+        seeds, device = self.plan.seeds, self.train.input.device
+        orders = [batch_order(seed, self.epoch, len(self.train), self.plan.batch_size) for seed in seeds]
+        self.order = torch.from_numpy(np.stack(orders)).to(device)
+        if self.plan.recipe.shifts:
+            drawn = [random_shifts(seed, self.epoch, orders[0].shape, self.train.input.shape[1:]) for seed in seeds]
+            self.shifts = torch.from_numpy(np.stack(drawn)).to(device)
 
     def state(self) -> tuple[dict[str, Tensor], dict]:
         """Everything the next step depends on, as tensors and as JSON-ready values."""
@@ -257,5 +291,4 @@ class Training:
             self.average.copy_(tensors["average"])
         self.epoch, self.step = values["epoch"], values["step"]
         self.seconds, self.history = values["seconds"], values["history"]
-        if not self.finished:
-            self.order = self._order()
+        self._draw()

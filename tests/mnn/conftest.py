@@ -13,9 +13,9 @@ import pytest
 def shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
     counts = {"train": 64, "validation": 16, "test": 24}
-    return SimpleNamespace(**{
-        role: fields.shard(folder / f"{role}.nc", count, seed) for seed, (role, count) in enumerate(counts.items())
-    })
+    return SimpleNamespace(
+        **{role: fields.shard(folder / f"{role}.nc", count, seed) for seed, (role, count) in enumerate(counts.items())}
+    )
 
 
 @pytest.fixture
