@@ -1,6 +1,7 @@
 """Fourier spectral operators on uniform periodic grids, applied to batches of real fields."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.fft
@@ -41,3 +42,51 @@ def apply_symbol(symbol: np.ndarray, values: np.ndarray) -> np.ndarray:
     spectrum = scipy.fft.rfftn(values, axes=axes)
     spectrum *= symbol
     return scipy.fft.irfftn(spectrum, s=values.shape[1:], axes=axes, overwrite_x=True)
+
+
+def fourier_basis(points: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Real Fourier functions 1, sqrt(2) cos kx, sqrt(2) sin kx, ... of the unit period on a uniform grid.
+
+    Columns are orthonormal in the mean over the grid. For ``count == points`` even, the last is the alternating one.
+
+    Parameters
+    ----------
+    points : int
+        Grid points.
+    count : int
+        Functions, at most ``points`` and odd unless equal to it.
+
+    Returns
+    -------
+    basis : (points, count) float64
+    symbol : (count,) float64
+        Eigenvalues k^2 of -Laplacian.
+    """
+    order = (np.arange(count) + 1) // 2
+    phase = 2 * math.pi / points * (np.outer(np.arange(points), order) % points)
+    basis = math.sqrt(2) * np.where(np.arange(count) % 2 == 0, np.sin(phase), np.cos(phase))
+    basis[:, 0] = 1.0
+    if count == points and points % 2 == 0:
+        basis[:, -1] /= math.sqrt(2)
+    return basis, (2 * math.pi * order) ** 2
+
+
+def apply_along_axes(matrices: Sequence[np.ndarray], values: np.ndarray) -> np.ndarray:
+    """Apply a matrix along every axis of the grid.
+
+    Parameters
+    ----------
+    matrices : sequence of (m_a, n_a) arrays
+        One for each axis a.
+    values : (batch, n_1, n_2, ...) array
+
+    Returns
+    -------
+    (batch, m_1, m_2, ...) array
+    """
+    values = values @ matrices[-1].T
+    for axis in range(values.ndim - 2, 0, -1):
+        shape, matrix = values.shape, matrices[axis - 1]
+        stacked = values.reshape(math.prod(shape[:axis]), shape[axis], -1)
+        values = (matrix @ stacked).reshape(*shape[:axis], len(matrix), *shape[axis + 1 :])
+    return values
