@@ -140,12 +140,10 @@ class _Drawing:
 
     def _legend(self) -> None:
         x, y = self.INPUT, self.rows[2] + 56
-        local = {part: self.spec.is_local(part, self.spec.depth) for part in PARTS}
-        for part in PARTS:
-            names = {"restriction": "R", "interpolation": "I"}
-            layer = f"{'L' if local[part] else ''}C{names.get(part, 'K')}"
-            self._text(x, y, f"{part} ({layer})", colour=COLOURS[part])
-            x += 150
+        for part, letter in zip(PARTS, "KRKI", strict=True):
+            kinds = dict.fromkeys("LC" if self.spec.is_local(part, k) else "C" for k in (1, self.spec.depth))
+            self._text(x, y, f"{part} ({' then '.join(kind + letter for kind in kinds)})", colour=COLOURS[part])
+            x += 160
 
     def _chain(self, x0: float, x1: float, y: float, part: str, words: str) -> None:
         """Draw the K layers of a chain as dots on an arrow."""
