@@ -123,7 +123,7 @@ def _parseval(symbol: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, n
 
 @numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 def _relative_residual(values, u, rest, symbol, weight, residual):
-    """Relative residual of every row from u and the spectra of u and (V + beta u^2) u, real and imaginary parts apart."""
+    """Relative residual of every row from u and the spectra of u and (V + beta u^2) u, seen as real numbers."""
     for row in range(u.shape[0]):
         lowest, highest = values[row, 0], values[row, 0]
         for i in range(values.shape[1]):
