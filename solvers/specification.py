@@ -10,7 +10,7 @@ import numpy as np
 
 from solvers import wells
 from solvers.dataset import PRECISIONS, Block, Header, Variable
-from solvers.problem import ConvergenceError, Problem
+from solvers.problem import ConvergenceError, Problem, Solution
 from solvers.registry import problem as make_problem
 
 PACKAGES = ("mnn-h2", "numpy", "scipy", "numba", "netCDF4")
@@ -158,10 +158,20 @@ class Specification:
             solution = self.problem.solve(field, self.method)
         except ConvergenceError as error:
             raise self._failure(start + int(error.indices[0]), error) from None
-        stored = np.empty((size, 2, *self.problem.shape), self.precision)
+        return self.pack(start, field, drawn, solution)
+
+    def pack(self, start: int, field: np.ndarray, drawn: wells.Drawn, solution: Solution) -> Block:
+        """Bring samples into the form in which they are stored.
+
+        Raises
+        ------
+        SampleError
+            If a value is not finite in the precision of storage.
+        """
+        stored = np.empty((len(field), 2, *self.problem.shape), self.precision)
         stored[:, 0], stored[:, 1] = field, solution.values
         if not np.isfinite(stored).all():
-            bad = ~np.isfinite(stored.reshape(size, -1)).all(axis=1)
+            bad = ~np.isfinite(stored.reshape(len(stored), -1)).all(axis=1)
             raise self._failure(start + int(np.argmax(bad)), f"not finite in {self.precision}")
         extras = asdict(drawn) | {variable.name: getattr(solution, variable.name) for variable in RECORD}
         return Block(start, stored, extras)
