@@ -93,6 +93,12 @@ class Series(Section):
     """A name in `training`."""
     label: str | None = None
     """Name in the legend; the network's label without it."""
+    data_set: str | None = None
+    """A name in `data_sets`; the figure's without it."""
+    rank: Count | None = None
+    """Channels r; the network's without it."""
+    depth: Count | None = None
+    """Layers K; the network's without it."""
 
 
 Axis = Literal["n_train", "rank", "depth", "wells", "electrons"]
@@ -159,6 +165,8 @@ class Config(Section):
             for i, series in enumerate(figure.series):
                 _known(f"figures.{name}.series.{i}.network", series.network, self.networks)
                 _known(f"figures.{name}.series.{i}.training", series.training, self.training)
+                if series.data_set:
+                    _known(f"figures.{name}.series.{i}.data_set", series.data_set, self.data_sets)
         return self
 
 

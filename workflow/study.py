@@ -4,7 +4,7 @@ An experiment is one network trained on one data set by one recipe; a figure is 
 experiment. Figures that ask for the same experiment share it.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
 
@@ -106,34 +106,33 @@ class Study:
         return self.data[variant]
 
     def _point(self, path: str, figure: Figure, series: Series, axis: str | None, value: int) -> Point:
-        overrides = {axis: value} if axis else {}
-        data = self._add_data(
-            figure.data_set, {k: v for k, v in overrides.items() if k in ("wells", "electrons")}, f"{path}.sweep.{axis}"
-        )
-        n_train = overrides.get("n_train") or figure.n_train or data.samples["train"]
+        swept = {axis: value} if axis else {}
+        varied = {key: swept[key] for key in ("wells", "electrons") if key in swept}
+        data = self._add_data(series.data_set or figure.data_set, varied, f"{path}.sweep.{axis}")
+        n_train = swept.get("n_train") or figure.n_train or data.samples["train"]
         n_test = figure.n_test or data.samples["test"]
         _within(f"{path}.sweep.n_train" if axis == "n_train" else f"{path}.n_train", n_train, data, "train")
         _within(f"{path}.n_test", n_test, data, "test")
-        experiment = self._add_experiment(path, figure, series, data, overrides, n_train)
+        experiment = self._add_experiment(path, figure, series, data, swept, n_train)
         label = series.label or self.config.networks[series.network].label
         return Point(label, value, data.name, experiment.name, n_train, n_test)
 
-    def _add_experiment(self, path, figure, series, data, overrides, n_train) -> Experiment:
-        spec = self.config.networks[series.network].model_dump(exclude={"label"})
-        spec.update({k: v for k, v in overrides.items() if k in ("rank", "depth")}, shape=data.problem["shape"])
+    def _add_experiment(self, path, figure, series, data, swept, n_train) -> Experiment:
+        held = {key: getattr(series, key) for key in ("rank", "depth") if getattr(series, key)}
+        spec = self.config.networks[series.network].model_dump(exclude={"label"}) | {"shape": data.problem["shape"]}
+        spec |= held | {key: swept[key] for key in ("rank", "depth") if key in swept}
         _built(f"networks.{series.network}", NetworkSpec, spec)
-        name = f"{series.network}_r{spec['rank']}_K{spec['depth']}_n{n_train}_{series.training}"
         training = self.config.training[series.training].model_dump()
         if training["batch_size"] and training["batch_size"] > n_train:
             raise ConfigError(
                 f"training.{series.training}.batch_size: {training['batch_size']} given, "
                 f"at most {n_train} allowed, the training samples of {path}"
             )
-        experiment = Experiment(data.name, name, spec, training, n_train, figure.seeds)
-        known = self.experiments.get((data.name, name), experiment)
-        merged = replace(experiment, members=max(known.members, experiment.members))
-        self.experiments[(data.name, name)] = merged
-        return merged
+        name = f"{series.network}_r{spec['rank']}_K{spec['depth']}_n{n_train}_{series.training}"
+        known = self.experiments.get((data.name, name))
+        members = max(figure.seeds, known.members if known else 0)
+        self.experiments[(data.name, name)] = Experiment(data.name, name, spec, training, n_train, members)
+        return self.experiments[(data.name, name)]
 
 
 def study(config: dict) -> Study:
