@@ -10,7 +10,7 @@ import scipy.linalg
 from solvers.plane_waves import LowWaves, kinetic_energies, low_waves, product_waves
 from solvers.spectral import apply_symbol, squared_wavenumbers
 
-SMALLEST, LARGEST = 128, 2048
+SMALLEST, LARGEST = 128, 4096
 """Plane waves of the dense part: from, to."""
 STEPS = 60
 """Most Davidson steps."""
@@ -120,7 +120,8 @@ class _Davidson:
             residual = images - energies[:, None] * vectors
             norms = np.linalg.norm(residual, axis=1)
             wanted = norms > self._goal(energies, electrons)
-            if step == STEPS or not wanted[:electrons].any():
+            full = len(space) + np.count_nonzero(wanted) > self.potential.size
+            if full or step == STEPS or not wanted[:electrons].any():
                 return energies, vectors, norms, step
             if len(space) > 8 * count:
                 space, image = vectors, images
@@ -130,7 +131,7 @@ class _Davidson:
 
     def _goal(self, energies: np.ndarray, electrons: int) -> float:
         rounding = np.finfo(np.float64).eps * (self.kinetic.max() + np.abs(self.potential).max())
-        return max(GOAL * (energies[-1] - energies[electrons - 1]), 4 * rounding)
+        return max(GOAL * (energies[-1] - energies[electrons - 1]), 8 * rounding)
 
     def _apply(self, vectors: np.ndarray) -> np.ndarray:
         fields = vectors.reshape(-1, *self.potential.shape)

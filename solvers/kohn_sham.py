@@ -4,7 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from solvers.density import Spectrum, error_bound, normalise
+from solvers.contraction import Contraction
+from solvers.density import ROUNDING, error_bound, normalise
 from solvers.eigensolver import PlaneWaveEigensolver
 from solvers.problem import Attempt, Problem, Quantity
 
@@ -49,7 +50,8 @@ class KohnSham(Problem):
         self.n_electrons = int(n_electrons)
         self.block_size = 256 if len(self.shape) == 1 else 64
         self.volume = self.length ** len(self.shape)
-        self.eigensolver = PlaneWaveEigensolver(self.shape, self.length)
+        self._contraction = Contraction(self.shape, self.length, self.n_electrons)
+        self._eigensolver = PlaneWaveEigensolver(self.shape, self.length)
 
     @property
     def parameters(self) -> dict:
@@ -59,7 +61,12 @@ class KohnSham(Problem):
     @property
     def methods(self):
         """``"fast"`` and ``"eigensolver"``."""
-        return {"fast": self.solve_dense, "eigensolver": self.solve_dense}
+        return {"fast": self.contraction, "eigensolver": self.eigensolver}
+
+    def contraction(self, field: np.ndarray) -> Attempt:
+        """Contraction onto the lowest plane waves, for weak potentials; batches of samples by matrix products."""
+        density, steps, bound = self._contraction.solve(field)
+        return Attempt(density, steps, np.isfinite(bound), bound)
 
     def residual(self, field: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Relative l2 distance of densities to those of the eigensolver.
@@ -67,29 +74,29 @@ class KohnSham(Problem):
         A density alone does not tell the error of its orbitals, so this solves each sample again; `solve` takes its
         residuals from the orbitals instead.
         """
-        exact = self.solve_dense(field).values
+        exact = self.eigensolver(field).values
         axes = tuple(range(1, field.ndim))
         return np.sqrt(np.sum((values - exact) ** 2, axis=axes) / np.sum(exact**2, axis=axes))
 
-    def solve_dense(self, field: np.ndarray) -> Attempt:
+    def eigensolver(self, field: np.ndarray) -> Attempt:
         """Standard eigensolver: dense in the low plane waves, then Davidson's method; sample by sample."""
         density = np.empty_like(field)
-        spectrum = np.empty((4, len(field)))
-        residual = np.empty((2, len(field)))
+        leak, coupling, gap = np.empty((3, len(field)))
         iterations = np.empty(len(field), dtype=np.int64)
         reliable = np.empty(len(field), dtype=bool)
-        occupied = slice(self.n_electrons)
+        count = self.n_electrons
         for row, potential in enumerate(field):
-            orbitals = self.eigensolver.solve(potential, self.n_electrons)
-            density[row] = np.sum(orbitals.states[occupied] ** 2, axis=0)
-            energies = orbitals.energies
+            orbitals = self._eigensolver.solve(potential, count)
+            density[row] = np.sum(orbitals.states[:count] ** 2, axis=0)
+            energies, norms = orbitals.energies, orbitals.residuals
+            distance = orbitals.rest - energies[count - 1]
+            leak[row] = np.linalg.norm(norms[:count]) / distance if distance > 0 else np.inf
             scale = np.abs(potential).max() + np.ptp(energies)
-            spectrum[:, row] = energies[self.n_electrons - 1], energies[self.n_electrons], orbitals.rest, scale
-            residual[0, row] = np.linalg.norm(orbitals.residuals[occupied])
-            residual[1, row] = np.linalg.norm(orbitals.residuals[self.n_electrons :])
+            coupling[row] = leak[row] * np.linalg.norm(norms[count:]) + ROUNDING * scale
+            gap[row] = energies[count] - energies[count - 1]
             iterations[row], reliable[row] = 1 + orbitals.steps, orbitals.complete
-        density = normalise(density, self.n_electrons, self.volume)
-        bound = error_bound(density, self.volume, Spectrum(*spectrum), *residual)
+        density = normalise(density, count, self.volume)
+        bound = error_bound(density, self.volume, leak, coupling, gap)
         return Attempt(density, iterations, reliable, bound)
 
 

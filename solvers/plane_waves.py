@@ -72,3 +72,35 @@ def product_waves(shape: tuple[int, ...], index: np.ndarray) -> np.ndarray:
         rows = plane_waves(shape[axis], shape[axis])[wave]
         product = product * rows.reshape((len(index),) + (1,) * axis + (-1,) + (1,) * (len(shape) - 1 - axis))
     return product
+
+
+def band_limit(points: int, target: int, band: int) -> np.ndarray | None:
+    """Matrix (points, target) that keeps harmonics up to ``band`` and evaluates them on another grid.
+
+    None, the identity, where the two grids are one.
+    """
+    if points == target:
+        return None
+    count = min(2 * band + 1, points, target)
+    return plane_waves(points, count).T @ plane_waves(target, count) / points
+
+
+def transform(values: np.ndarray, matrices: list[np.ndarray | None], last_first: bool) -> np.ndarray:
+    """Apply a matrix (n_a, m_a), or None for the identity, along each of the trailing axes of (..., n_1, ..., n_d).
+
+    It is cheapest to take the last axis first where sizes shrink, and last where they grow: it is one matrix product
+    for the whole batch.
+    """
+    offset = values.ndim - len(matrices)
+    order = range(len(matrices))
+    for axis in reversed(order) if last_first else order:
+        matrix = matrices[axis]
+        if matrix is None:
+            continue
+        lead, after = values.shape[: offset + axis], values.shape[offset + axis + 1 :]
+        if after:
+            values = np.matmul(matrix.T, values.reshape(math.prod(lead), len(matrix), -1))
+        else:
+            values = values.reshape(-1, len(matrix)) @ matrix
+        values = values.reshape(*lead, matrix.shape[1], *after)
+    return values
