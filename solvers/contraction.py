@@ -43,6 +43,7 @@ class Band:
 
     @property
     def potential(self) -> int:
+        """Highest harmonic of a potential that the outer grid carries."""
         return self.outer_points - 2 * self.outer - 1
 
     def scaled(self, factor: int) -> "Band":
@@ -105,12 +106,12 @@ class Level:
         self.inner = _Waves(shape, band.inner, band.inner_points, length, electrons, np.float32)
         self.outer = _Waves(shape, band.outer, band.outer_points, length, electrons)
         self.whole = self.outer.points == shape
-        grids = list(zip(shape, self.outer.points, self.inner.points, strict=True))
-        self.sample = [band_limit(n, outer, band.potential) for n, outer, _ in grids]
-        self.refine = [band_limit(outer, n, (outer - 1) // 2) for n, outer, _ in grids]
-        coarsen = [band_limit(outer, inner, (inner - 1) // 2) for _, outer, inner in grids]
+        grids = list(zip(shape, self.outer.points, self.inner.points, self.inner.counts, strict=True))
+        self.sample = [band_limit(n, outer, band.potential) for n, outer, _, _ in grids]
+        self.refine = [band_limit(outer, n, (outer - 1) // 2) for n, outer, _, _ in grids]
+        coarsen = [band_limit(outer, inner, (inner - 1) // 2) for _, outer, inner, _ in grids]
         self.coarsen = [matrix if matrix is None else matrix.astype(np.float32) for matrix in coarsen]
-        self.bridge = [plane_waves(outer, len(waves)) for (_, outer, _), waves in zip(grids, self.inner.synthesis)]
+        self.bridge = [plane_waves(outer, count) for _, outer, _, count in grids]
         cut = [(count + 1) // 2 for count, n in zip(self.outer.counts, shape, strict=True) if count < n]
         self.beyond = 0.5 * (2 * math.pi / length * min(cut)) ** 2 if cut else math.inf
         # A product of two outer waves that the outer grid aliases has both factors far and one of them extreme.
@@ -235,9 +236,8 @@ class Contraction:
         size = np.maximum(-low, high)
         subspace = self._rayleigh_ritz(level, smooth, inner, size)
         values = level.outer.evaluate(subspace.occupied)
-        density = np.einsum("bni,bni->bi", *(2 * [values.reshape(*values.shape[:2], -1)])).reshape(
-            len(values), *level.outer.points
-        )
+        flat = values.reshape(*values.shape[:2], -1)
+        density = np.einsum("bni,bni->bi", flat, flat).reshape(-1, *level.outer.points)
         density = normalise(density, self.electrons, self.length ** len(self.shape))
         leak, coupling = self._errors(level, smooth, tail, low, size, subspace, values)
         gap = subspace.energies[:, self.electrons] - subspace.energies[:, self.electrons - 1]
