@@ -25,4 +25,5 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/summary.md",
+        f"{RESULTS}/claims.csv",
         figure_files(STUDY.config.figures),

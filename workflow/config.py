@@ -137,6 +137,40 @@ class Figure(Section):
         return self
 
 
+class Claim(Section):
+    """A statement of the paper as a check on a figure's table; see `workflow/claims.py` for the effects."""
+
+    statement: str
+    """The statement, in a sentence."""
+    figure: str
+    """The figure whose table decides."""
+    effect: Literal["falls", "levels_off", "varies", "overfits", "exceeds"]
+    """What is measured: how many times the quantity `falls` from `start` to `stop` along the axis; the first step's
+    gain over the last's (`levels_off`); largest over least along the axis (`varies`); test over training error
+    (`overfits`); this curve over the `other` (`exceeds`)."""
+    curve: str | None = None
+    """The curve; every curve of the figure without it."""
+    other: str | None = None
+    """The curve to compare with."""
+    column: Literal["test_mean", "test_std", "train_mean", "train_std", "parameters"] = "test_mean"
+    """The quantity."""
+    start: Count | None = None
+    """Value of the axis the effect begins at; the first without it."""
+    stop: Count | None = None
+    """Value of the axis the effect ends at; the last without it."""
+    at_least: Annotated[float, Field(gt=0)] | None = None
+    """The effect is there: as large as this, and larger than its spread over seeds."""
+    at_most: Annotated[float, Field(gt=0)] | None = None
+    """The effect is absent: at most this large."""
+
+    @model_validator(mode="after")
+    def one_threshold(self):
+        """A claim has one threshold."""
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("at_least: one of at_least and at_most is required")
+        return self
+
+
 class Config(Section):
     """The whole of config.yaml, for one tier."""
 
@@ -156,10 +190,14 @@ class Config(Section):
     """Ways of training by name."""
     figures: Annotated[dict[Name, Figure], Field(min_length=1)]
     """Figures by name; `snakemake NAME` makes one alone."""
+    claims: dict[Name, Claim] = {}
+    """Statements to be checked, by name."""
 
     @model_validator(mode="after")
     def names_exist(self):
         """Figures refer to data sets, networks and trainings that exist."""
+        for name, claim in self.claims.items():
+            _known(f"claims.{name}.figure", claim.figure, self.figures)
         for name, figure in self.figures.items():
             _known(f"figures.{name}.data_set", figure.data_set, self.data_sets)
             for i, series in enumerate(figure.series):

@@ -98,7 +98,7 @@ def test_the_network_s_code_trains_again_and_solves_nothing(done):
 
 def test_a_caption_makes_its_figure_again_alone(done):
     done.configure(lambda config: config["figures"]["fig_rank"].update(caption="Another."))
-    assert set(done.planned()) <= {"plot", "tabulate", "summary"}
+    assert set(done.planned()) <= {"plot", "tabulate", "summary", "claims"}
 
 
 def test_the_other_tier_has_results_of_its_own(done):

@@ -90,6 +90,36 @@ rule summary:
         "python -m workflow.summary {input:q} --tier {params.tier} --output {output:q} > {log:q} 2>&1"
 
 
+rule claims:
+    input:
+        sorted({f"{RESULTS}/tables/{claim.figure}.csv" for claim in STUDY.config.claims.values()}),
+    output:
+        csv=report(f"{RESULTS}/claims.csv", caption="../report/claims.rst", category="Claims of the paper"),
+        markdown=f"{RESULTS}/claims.md",
+    log:
+        f"{RESULTS}/logs/claims.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/claims.tsv"
+    conda:
+        "../envs/mnn-h2.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        claims=as_json(
+            {
+                name: {**claim.model_dump(), "table": f"{RESULTS}/tables/{claim.figure}.csv"}
+                for name, claim in STUDY.config.claims.items()
+            }
+        ),
+        code=sources.digest("workflow.claims"),
+    message:
+        "Checking the claims of the paper"
+    shell:
+        "python -m workflow.claims --claims {params.claims:q} --csv {output.csv:q} --markdown {output.markdown:q}"
+        " > {log:q} 2>&1"
+
+
 # `snakemake fig09a` makes one figure and what it needs, `snakemake fig09` all panels of it.
 for target, members in figure_targets(STUDY.config.figures).items():
 
