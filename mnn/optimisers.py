@@ -67,27 +67,58 @@ class FlatParameters:
 
 
 class Nadam:
-    """Adam with Nesterov momentum, as the paper's software has it: eps 1e-7, momentum decay 4e-3."""
+    """Adam with Nesterov momentum, as the paper's software has it.
 
-    def __init__(self, parameters: FlatParameters):
-        self.flat = nn.Parameter(parameters.weights)
-        self.flat.grad = parameters.gradients
-        self.optimiser = torch.optim.NAdam([self.flat], lr=1e-3, eps=1e-7, momentum_decay=4e-3)
+    Written out, since ``torch.optim`` takes seconds to import what its first step asks for.
+
+    Parameters
+    ----------
+    parameters : FlatParameters
+    decays : (float, float)
+        Of the averages of the gradient and of its square.
+    eps : float
+        Added to the root of the second moment.
+    momentum_decay : float
+        Of the schedule of the momentum.
+    """
+
+    def __init__(
+        self,
+        parameters: FlatParameters,
+        decays: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-7,
+        momentum_decay: float = 4e-3,
+    ):
+        self.parameters, self.decays, self.eps, self.momentum_decay = parameters, decays, eps, momentum_decay
+        self.count, self.product = 0, 1.0
+        self.mean = torch.zeros_like(parameters.weights)
+        self.square = torch.zeros_like(parameters.weights)
 
     def step(self, rate: float) -> None:
         """Take one step at a learning rate."""
-        self.optimiser.param_groups[0]["lr"] = rate
-        self.optimiser.step()
+        self.count += 1
+        first, second = self.decays
+        gradients = self.parameters.gradients
+        now, following = (
+            first * (1 - 0.5 * 0.96 ** (count * self.momentum_decay)) for count in (self.count, self.count + 1)
+        )
+        self.product *= now
+        self.mean.lerp_(gradients, 1 - first)
+        self.square.mul_(second).addcmul_(gradients, gradients, value=1 - second)
+        root = self.square.div(1 - second**self.count).sqrt_().add_(self.eps)
+        self.parameters.weights.addcdiv_(gradients, root, value=-rate * (1 - now) / (1 - self.product))
+        self.parameters.weights.addcdiv_(self.mean, root, value=-rate * following / (1 - self.product * following))
 
     def state(self) -> dict[str, Tensor]:
         """Name everything the next step depends on, beside weights and gradients."""
-        return dict(self.optimiser.state[self.flat])
+        position = {"count": torch.tensor(self.count), "product": torch.tensor(self.product, dtype=torch.float64)}
+        return position | {"mean": self.mean, "square": self.square}
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take up a state."""
-        own = self.optimiser.state[self.flat]
-        own.clear()
-        own.update({name: tensor.clone() for name, tensor in state.items()})
+        self.count, self.product = int(state["count"]), float(state["product"])
+        self.mean.copy_(state["mean"])
+        self.square.copy_(state["square"])
 
 
 class Rotation:

@@ -136,7 +136,8 @@ def test_nadam_is_the_papers_for_every_parameter():
         ours.step(1e-3)
         theirs.step()
     for name, p in mine.items():
-        torch.testing.assert_close(p.detach(), other[name].detach(), atol=1e-12, rtol=0)
+        # torch keeps the product of momenta in float32: 6e-8 of steps of 1e-3
+        torch.testing.assert_close(p.detach(), other[name].detach(), atol=1e-10, rtol=0)
 
 
 @pytest.mark.parametrize("optimiser", [Nadam, Soap])
