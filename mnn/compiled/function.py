@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -46,6 +47,71 @@ def plan_of(network: nn.Module) -> Plan | None:
     return _plans[network]
 
 
+@dataclass(frozen=True)
+class Weights:
+    """Where the kernels find the weights, and where gradients go.
+
+    Parameters
+    ----------
+    members : int
+    layers : (layers, 6) int64 array
+        See `kernels.forward`.
+    leaves : list of Tensor
+        What is differentiated with respect to: weights and biases, or the one buffer that holds them all.
+    places : list of int
+        Addresses of the leaves.
+    addresses : list of int or None
+        Of each layer's weight and bias.
+    """
+
+    members: int
+    layers: np.ndarray
+    leaves: list[Tensor]
+    places: list[int]
+    addresses: list[int | None]
+
+
+def bind(network: nn.Module, weights: Tensor, gradients: Tensor) -> None:
+    """Take a network's many gradients as one: a training step is then free of the cost of handling each.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    weights, gradients : Tensor
+        Contiguous buffers of equal size. All parameters are views of the first, and the gradients that
+        ``backward`` finds are added to the second in the same places. ``torch.autograd.grad`` and hooks do not see
+        the parameters any more.
+    """
+    plan = plan_of(network)
+    if plan is not None:
+        leaf = nn.Parameter(weights)
+        leaf.grad = gradients
+        plan.bound = None
+        separate = _weights(plan)
+        layers = separate.layers.copy()
+        layers[:, 4:] = (layers[:, [0, 2]] - leaf.data_ptr()) // leaf.element_size()
+        plan.bound = Weights(separate.members, layers, [leaf], [leaf.data_ptr()], separate.addresses)
+
+
+def _weights(plan: Plan) -> Weights:
+    """Find a network's weights and biases; a missing bias is one number, 0."""
+    parameters = [layer._parameters[name] for layer in plan.layers for name in ("weight", "bias")]
+    if plan.bound is not None and plan.bound.addresses == [p if p is None else p.data_ptr() for p in parameters]:
+        return plan.bound
+    parameters = [p if p is None else p.contiguous() for p in parameters]
+    addresses = [p if p is None else p.data_ptr() for p in parameters]
+    leaves = [p for p in parameters if p is not None]
+    members, start, rows = len(leaves[0]), 0, []
+    for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
+        size, shift = weight.numel(), 0 if bias is None else bias.numel()
+        rows.append((size // members, shift // members, start, start + size))
+        start += size + shift
+    sizes = np.array(rows)
+    known = [plan.zero.ctypes.data if address is None else address for address in addresses]
+    layers = np.column_stack([known[::2], sizes[:, 0], known[1::2], *sizes.T[1:]])
+    return Weights(members, layers, leaves, [leaf.data_ptr() for leaf in leaves], addresses)
+
+
 def supports(network: nn.Module, v: Tensor) -> bool:
     """Whether `apply` can run a network on an input.
 
@@ -57,101 +123,87 @@ def supports(network: nn.Module, v: Tensor) -> bool:
 
 def apply(network: nn.Module, v: Tensor) -> Tensor:
     """Apply a network by compiled kernels. Arguments, result and errors are those of the network's own call."""
-    v = network.check(v)
-    plan, shape = plan_of(network), network.spec.shape
-    alone = v.ndim == len(shape) + 1
-    fields = v.reshape(1 if alone else len(v), v.shape[-len(shape) - 1], len(plan.points))
-    parameters = [
-        p if p is None or p.is_contiguous() else p.contiguous()
-        for layer in plan.layers
-        for p in (layer._parameters["weight"], layer._parameters["bias"])
-    ]
-    if torch.is_grad_enabled() and (v.requires_grad or any(p is not None and p.requires_grad for p in parameters)):
-        u = _Network.apply(plan, fields, *parameters)
-    else:
-        u = _run_forward(plan, fields, parameters, keep=False)[0]
-    u = u.reshape(*u.shape[:2], *shape)
-    return u[0] if alone and len(u) == 1 else u
+    v, plan = network.check(v), plan_of(network)
+    weights = _weights(plan)
+    if torch.is_grad_enabled() and (v.requires_grad or any(leaf.requires_grad for leaf in weights.leaves)):
+        return _Network.apply(plan, weights, v, *weights.leaves)
+    return _run_forward(plan, weights, v, keep=False)[0]
 
 
 class _Network(torch.autograd.Function):
     """A whole network as one differentiable function of fields, weights and biases."""
 
     @staticmethod
-    def forward(ctx, plan: Plan, fields: Tensor, *parameters: Tensor | None) -> Tensor:
-        u, ctx.arena = _run_forward(plan, fields, parameters, keep=True)
-        ctx.plan, ctx.shared = plan, len(fields) < len(u)
-        ctx.save_for_backward(*parameters)
+    def forward(ctx, plan: Plan, weights: Weights, v: Tensor, *leaves: Tensor) -> Tensor:
+        u, ctx.arena = _run_forward(plan, weights, v, keep=True)
+        ctx.plan, ctx.weights, ctx.shape = plan, weights, v.shape
+        ctx.save_for_backward(*leaves)
         return u
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_u: Tensor) -> tuple[Tensor | None, ...]:
-        to_input = ctx.needs_input_grad[1]
-        grad_fields, gradients = _run_backward(ctx.plan, grad_u.contiguous(), ctx.saved_tensors, ctx.arena, to_input)
-        if to_input and ctx.shared:
-            grad_fields = _in_order(grad_fields).unsqueeze(0)
-        return None, grad_fields if to_input else None, *gradients
+        leaves, to_input = ctx.saved_tensors, ctx.needs_input_grad[2]
+        if [leaf.data_ptr() for leaf in leaves] != ctx.weights.places:
+            raise RuntimeError("the network's parameters were replaced between its call and its backward pass")
+        grad_v, gradient = _run_backward(ctx.plan, ctx.weights, grad_u, ctx.arena, to_input)
+        if to_input:
+            one_for_all = len(ctx.shape) == len(ctx.plan.shape) + 1
+            grad_v = (_in_order(grad_v) if one_for_all else grad_v).view(ctx.shape)
+        parts = gradient.split([leaf.numel() for leaf in leaves])
+        gradients = [part.view(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        return None, None, grad_v, *gradients
 
 
-def _run_forward(plan: Plan, fields: Tensor, parameters: Sequence, keep: bool) -> tuple[Tensor, Tensor]:
-    fields = fields.detach().contiguous()
-    members, (_, batch, points) = len(parameters[0]), fields.shape
-    u = fields.new_empty(members, batch, points)
-    layers = _layers(plan, parameters)
-    tile, tiles, padded = _tiles(plan, fields)
+def _run_forward(plan: Plan, weights: Weights, v: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
+    """Return the output and the states, which ``keep`` makes fit for the backward pass."""
+    members, points, alone = weights.members, len(plan.points), v.ndim == len(plan.shape) + 1
+    batch = v.shape[0] if alone else v.shape[1]
+    u = v.new_empty((batch, *plan.shape) if alone and members == 1 else (members, batch, *plan.shape))
+    tile, tiles, padded = _tiles(plan, batch, v.dtype)
     workers = _workers(members * tiles)
     rows = plan.rows if keep else plan.scratch_rows
-    arena = fields.new_empty(*((members * padded * rows,) if keep else (workers, tile * rows)))
+    arena = v.new_empty((1, members * padded * rows) if keep else (workers, tile * rows)).numpy()
     program = plan.program(keep)
+    fields = v.detach().contiguous().numpy().reshape(1 if alone else members, batch, points)
+    results = u.numpy().reshape(members, batch, points)
 
     def work(worker: int) -> None:
-        place = arena if keep else arena[worker]
         schedule = (rows, tile, worker, workers, int(keep))
-        _call(kernels.forward, program, layers, fields.numpy(), u.numpy(), place.numpy(), schedule)
+        _call(kernels.forward, program, weights.layers, fields, results, arena[0 if keep else worker], schedule)
 
     _share(work, workers)
-    return u, arena
+    return u, arena[0]
 
 
-def _run_backward(plan: Plan, grad_u: Tensor, parameters: Sequence, arena: Tensor, to_input: bool):
-    """Return the gradients of the fields, of each member, and those of weights and biases."""
-    members = len(grad_u)
-    grad_fields = torch.empty_like(grad_u) if to_input else grad_u.new_empty(0, 0, 0)
-    layers = _layers(plan, parameters)
-    numbers = sum(p.numel() for p in parameters if p is not None)
-    tile, tiles, _ = _tiles(plan, grad_u)
+def _run_backward(
+    plan: Plan, weights: Weights, grad_u: Tensor, arena: np.ndarray, to_input: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Return the gradients of the input, (members, batch, points), if asked for, and of the weights, as one vector."""
+    members, points, numbers = weights.members, len(plan.points), sum(leaf.numel() for leaf in weights.leaves)
+    batch = grad_u.shape[-len(plan.shape) - 1]
+    grad_v = grad_u.new_empty((members, batch, points) if to_input else (0, 0, 0))
+    tile, tiles, _ = _tiles(plan, batch, grad_u.dtype)
     groups = max(1, min(tiles, MOST_GROUPS, max(2, GROUP_NUMBERS // numbers)))
     workers = _workers(members * groups)
     gradients = grad_u.new_zeros(groups, numbers)
-    scratch = grad_u.new_empty(workers, tile * plan.gradient_rows)
-    arrays = [tensor.numpy() for tensor in (grad_u, grad_fields, arena)]
+    scratch = grad_u.new_empty(workers, tile * plan.gradient_rows).numpy()
+    program = plan.gradient_program()
+    arrays = grad_u.contiguous().numpy().reshape(members, batch, points), grad_v.numpy(), arena
+    sums = gradients.numpy()
 
     def work(worker: int) -> None:
         schedule = (plan.rows, tile, worker, workers)
-        program = plan.gradient_program()
-        _call(kernels.backward, program, layers, *arrays, scratch[worker].numpy(), gradients.numpy(), schedule)
+        _call(kernels.backward, program, weights.layers, *arrays, scratch[worker], sums, schedule)
 
     _share(work, workers)
-    parts = iter(_in_order(gradients).split([p.numel() for p in parameters if p is not None]))
-    return grad_fields, [None if p is None else next(parts).view(p.shape) for p in parameters]
+    return grad_v if to_input else None, _in_order(gradients)
 
 
-def _layers(plan: Plan, parameters: Sequence[Tensor | None]) -> np.ndarray:
-    """Addresses, sizes and places of weights and biases for the kernels; a missing bias is one number, 0."""
-    members, start, rows = len(parameters[0]), 0, []
-    for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
-        size, shift = weight.numel(), 0 if bias is None else bias.numel()
-        address = plan.zero.ctypes.data if bias is None else bias.data_ptr()
-        rows.append((weight.data_ptr(), size // members, address, shift // members, start, start + size))
-        start += size + shift
-    return np.array(rows, dtype=np.int64)
-
-
-def _tiles(plan: Plan, fields: Tensor) -> tuple[int, int, int]:
+def _tiles(plan: Plan, batch: int, dtype: torch.dtype) -> tuple[int, int, int]:
     """Return samples in a tile, tiles, and samples with the last block filled up. The batch alone decides."""
-    lanes = kernels.BLOCK_BYTES // fields.element_size()
-    tile, batch = plan.tile_blocks * lanes, fields.shape[1]
+    lanes = kernels.BLOCK_BYTES // dtype.itemsize
+    tile = plan.tile_blocks * lanes
     return tile, -(-batch // tile), -(-batch // lanes) * lanes
 
 

@@ -303,6 +303,13 @@ def _sum(arena, table, sums, width, target, g, x):
 
 
 @njit(nogil=True)
+def _add(x, other, y, count):
+    """Add the first numbers of two states."""
+    for i in range(count):
+        y[i] = x[i] + other[i]
+
+
+@njit(nogil=True)
 def _pass_on(target, gradient, reference, count, flags):
     """Hand a gradient on to an operand of an ADD."""
     for i in range(count):
@@ -372,9 +379,7 @@ def forward(program, layers, v, u, arena, schedule):
 def _do(step, sweeps, table, layers, member, state, width):
     size = state.itemsize
     if step.kind == ADD:
-        x, other, y = step.x * width, step.other * width, step.y * width
-        for i in range(step.size * width):
-            state[y + i] = state[x + i] + state[other + i]
+        _add(state[step.x * width :], state[step.other * width :], state[step.y * width :], step.size * width)
     else:
         base = state.ctypes.data
         weights = _weights(layers[step.layer], member, size)
@@ -438,12 +443,12 @@ def _undo(step, program, layers, member, states, width, to_input):
     zero, one = constants.ctypes.data, constants[len(constants) // 2 :].ctypes.data
     x = state[step.x * width :].ctypes.data
     g = (total.ctypes.data, sweep.outputs, width)
-    place = gradient.ctypes.data + size * (layer[4] + member * layer[1])
-    target = (place, sweep.to_out, sweep.to_in)
-    _sum(state, table, sums[2 * step.layer], width, target, g, (x, sweep.inputs, width))
-    if layer[3] > 0:
-        target = (gradient.ctypes.data + size * (layer[5] + member * layer[3]), 1, 1)
-        _sum(state, table, sums[2 * step.layer + 1], width, target, g, (one, 1, 0))
+    start = gradient.ctypes.data
+    places = (start + size * (layer[4] + member * layer[1]), start + size * (layer[5] + member * layer[3]))
+    for i in range(2 if layer[3] > 0 else 1):  # the bias's gradient is the weight's for the constant input 1
+        target = (places[i], sweep.to_out if i == 0 else 1, sweep.to_in)
+        operand = (x, sweep.inputs, width) if i == 0 else (one, 1, 0)
+        _sum(state, table, sums[2 * step.layer + i], width, target, g, operand)
     if to_input or not step.from_input:
         weights = (_weights(layer, member, size)[0], zero, 0)
         operands = (g[0], scratch[step.grad_x * width :].ctypes.data, x, step.flags_x)

@@ -253,9 +253,10 @@ class Plan:
             sums += more_sums
         self.sweeps, self.sums = np.array(sweeps, SWEEP), np.array(sums, SUMS)
         self.table = np.concatenate(tables.pieces)
-        self.points = network.points.cpu().numpy()
+        self.points, self.shape = network.points.cpu().numpy(), network.spec.shape
         self.tile_blocks = LOCAL_BLOCKS if any(layer.local for layer in self.layers) else SHARED_BLOCKS
         self.zero = np.zeros(1)
+        self.bound = None
         self._lay_out(trace)
 
     def program(self, keep: bool) -> tuple:
