@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mnn import compiled
 from mnn.normalise import Normalisation
 from mnn.optimisers import OPTIMISERS, FlatParameters
 from mnn.recipes import Recipe
@@ -137,6 +138,8 @@ class Training:
             raise ValueError(f"batch_size: {plan.batch_size} given, at most the {len(train)} training samples allowed")
         self.network, self.plan, self.train, self.validation = network, plan, train, validation
         self.parameters = FlatParameters(network)
+        if train.input.device.type == "cpu":
+            compiled.bind(network, self.parameters.weights, self.parameters.gradients)
         self.optimiser = OPTIMISERS[plan.recipe.optimiser](self.parameters)
         self.average = self.parameters.weights.clone() if plan.recipe.average else None
         self.steps_per_epoch = len(train) // plan.batch_size
