@@ -28,8 +28,11 @@ COARSE_ERROR = 1e-6
 TAIL = 2e-8
 """Largest weight of the two highest frequencies of an axis with which a grid counts as fine enough."""
 
-TILE = 2**15
-"""Numbers in one array of a tile, so that its arrays stay in the cache."""
+BLOCK = 2**18
+"""Numbers in one array of the samples that are taken together."""
+
+CACHE = 2**12
+"""Numbers in one array of the samples that are iterated together, so that all arrays stay in the cache."""
 
 
 class Band:
@@ -76,12 +79,20 @@ class Band:
         """Values of (batch, *shape) states on the full grid."""
         return apply_along_axes(self._prolong, values)
 
-    def multiplier(self, symbol: np.ndarray):
-        """Return the operator with this symbol as a function of (batch, *shape) arrays."""
+    def multiply(self, symbol: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Apply the operator with this symbol to (batch, *shape) values."""
+        return apply_along_axes(self.synthesis, symbol * apply_along_axes(self.analysis, values))
+
+    def preconditioner(self, c: float) -> tuple[np.ndarray, tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """P = (-Laplacian + c)^-1 for `_precondition`: symbol, and the matrices to apply before and after it.
+
+        In one dimension the three are multiplied out, and the symbol is empty.
+        """
+        symbol = 1 / (self.symbol + c)
         if symbol.ndim == 1:
-            matrix = (self.synthesis[0] * symbol) @ self.analysis[0]
-            return lambda values: values @ matrix
-        return lambda values: apply_along_axes(self.synthesis, symbol * apply_along_axes(self.analysis, values))
+            product = ((self.synthesis[0] * symbol) @ self.analysis[0],)
+            return np.empty(0), product, product
+        return symbol.ravel(), tuple(self.analysis), tuple(self.synthesis)
 
     def tail(self, values: np.ndarray) -> np.ndarray:
         """Weight of the two highest frequencies of every axis that the band cuts off, (batch,)."""
@@ -93,9 +104,9 @@ class Band:
             square += np.einsum("bikj,bikj->b", top, top) * (points / math.prod(self.shape))
         return np.sqrt(square)
 
-    def tiles(self, rows: np.ndarray) -> Iterator[np.ndarray | slice]:
-        """Parts of ``rows`` (ascending) whose arrays stay in the cache; slices where they are contiguous."""
-        size = max(1, TILE // math.prod(self.shape))
+    def blocks(self, rows: np.ndarray) -> Iterator[np.ndarray | slice]:
+        """Parts of ``rows`` (ascending) to take together; slices where they are contiguous."""
+        size = max(1, BLOCK // math.prod(self.shape))
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             contiguous = part[-1] - part[0] + 1 == len(part)
@@ -116,19 +127,20 @@ class Ladder:
     def __init__(self, shape: tuple[int, ...], counts: tuple[int, ...]):
         smaller = [count for count in counts if count < max(shape)]
         self.bands = [Band(shape, count) for count in (*smaller, max(shape))]
-        self.guess = None
+        self._guess = self._lift = None
         if len(smaller) > 1:
-            self.guess, *self.bands = self.bands
-            self.lift = Band(self.bands[0].shape, counts[0])
+            self._guess, *self.bands = self.bands
+            self._lift = Band(self.bands[0].shape, counts[0])
 
-    def start(self, potential: np.ndarray, beta: float, c: float) -> tuple[np.ndarray, np.ndarray]:
-        """First guess on the first band, and the iterations it took."""
-        if self.guess is None:
-            return _linear_response(self.bands[0], potential, c), 0
-        coarse = self.lift.restrict(potential)
-        state = _linear_response(self.guess, coarse, c)
-        steps, _ = _minimise(self.guess, coarse, state, beta, c, COARSE_ERROR)
-        return self.lift.prolong(state), steps
+    def start(self, potential: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
+        """First guess u on the first band, -Laplacian u, and the iterations it took."""
+        if self._guess is None:
+            return *_linear_response(self.bands[0], potential, _shift(potential, beta)), 0
+        coarse = self._lift.restrict(potential)
+        c = _shift(coarse, beta)
+        u, Lu = _linear_response(self._guess, coarse, c)
+        steps, _ = _minimise(self._guess, coarse, u, Lu, beta, c, COARSE_ERROR)
+        return self._lift.prolong(u), self._lift.prolong(Lu), steps
 
 
 def solve(field: np.ndarray, beta: float, ladder: Ladder) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -154,74 +166,130 @@ def solve(field: np.ndarray, beta: float, ladder: Ladder) -> tuple[np.ndarray, n
     reliable = np.zeros(len(field), dtype=bool)
     rows = np.arange(len(field))
     for level, band in enumerate(ladder.bands):
-        for tile in band.tiles(rows):
-            potential = band.restrict(field[tile])
-            c = _shift(potential, beta)
+        for block in band.blocks(rows):
+            potential = band.restrict(field[block])
             if level == 0:
-                state, iterations[tile] = ladder.start(potential, beta, c)
+                u, Lu, iterations[block] = ladder.start(potential, beta)
             else:
-                state = band.restrict(values[tile])
-                lost = ~np.isfinite(state).reshape(len(state), -1).all(axis=1)
-                if lost.any():
-                    state[lost] = _linear_response(band, potential[lost], c)
-            steps, converged = _minimise(band, potential, state, beta, c, ERROR)
-            iterations[tile] += steps
-            positive = state.reshape(len(state), -1).min(axis=1) > 0
-            reliable[tile] = converged & positive & (band.tail(state) <= TAIL)
-            values[tile] = band.prolong(state)
+                u, Lu = _restart(band, potential, values[block], beta)
+            steps, converged = _minimise(band, potential, u, Lu, beta, _shift(potential, beta), ERROR)
+            iterations[block] += steps
+            reliable[block] = converged & (band.tail(u) <= TAIL)
+            values[block] = band.prolong(u)
         rows = rows[~reliable[rows]]
     return values, iterations, reliable
 
 
 def _shift(potential, beta):
     """Shift c of the preconditioner: the curvature 2 beta of the energy at u = 1, or more in deep potentials."""
-    axes = tuple(range(1, potential.ndim))
-    return max(2 * beta, 20.0, 0.7 * float(np.mean(np.std(potential, axis=axes))))
+    flat = potential.reshape(len(potential), -1)
+    variance = np.einsum("bi,bi->b", flat, flat) / flat.shape[1] - flat.mean(axis=1) ** 2
+    return max(2 * beta, 20.0, 0.7 * math.sqrt(max(0.0, float(variance.mean()))))
 
 
 def _linear_response(band, potential, c):
-    """Second order of exp(-P (V - mean V)), the exponential of linear response, normalised; positive."""
+    """Guess u, the second order of exp(-P (V - mean V)), the exponential of linear response, and -Laplacian u."""
     axes = tuple(range(1, potential.ndim))
-    respond = band.multiplier(1 / (band.symbol + c))
-    w = respond(potential.mean(axis=axes, keepdims=True) - potential)
+    w = band.multiply(1 / (band.symbol + c), potential.mean(axis=axes, keepdims=True) - potential)
     u = 1 + w + 0.5 * w * w
-    return u / np.sqrt(np.mean(u * u, axis=axes, keepdims=True))
+    u /= np.sqrt(np.mean(u * u, axis=axes, keepdims=True))
+    return u, band.multiply(band.symbol, u)
 
 
-def _minimise(band, potential, state, beta, c, error):
-    """Minimise the energy from ``state`` (overwritten). Returns steps (batch,) and whether each sample converged."""
-    precondition = band.multiplier(1 / (band.symbol + c))
-    shape, count = state.shape, len(state)
-    u, V = state.reshape(count, -1), potential.reshape(count, -1)
-    Lu = band.multiplier(band.symbol)(state).reshape(count, -1)
-    d, Ld, r = np.zeros_like(u), np.zeros_like(u), np.empty_like(u)
-    scalars = np.empty((count, 4))
-    _gradient(u, Lu, V, r, beta, scalars)
-    active = np.arange(count)
-    steps, converged = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool)
-    out = u
-    for _ in range(ITERATIONS):
-        z = precondition(r.reshape(-1, *shape[1:])).reshape(len(r), -1)
-        done = _advance(u, Lu, V, r, z, d, Ld, c, beta, scalars) <= error
-        steps[active] += 1
-        if 4 * np.count_nonzero(done) > len(done):
-            if u is not out:
-                out[active] = u
-            converged[active[done]] = True
-            going = ~done
-            active = active[going]
-            if not len(active):
-                return steps, converged
-            u, Lu, V, r, d, Ld, scalars = (part[going] for part in (u, Lu, V, r, d, Ld, scalars))
-    if u is not out:
-        out[active] = u
+def _restart(band, potential, values, beta):
+    """Guess u from the result on a coarser band, or afresh where that was lost, and -Laplacian u."""
+    u = band.restrict(values)
+    Lu = band.multiply(band.symbol, u)
+    lost = ~np.isfinite(u).reshape(len(u), -1).all(axis=1)
+    if lost.any():
+        u[lost], Lu[lost] = _linear_response(band, potential[lost], _shift(potential[lost], beta))
+    return u, Lu
+
+
+def _minimise(band, potential, u, Lu, beta, c, error):
+    """Minimise the energy from u; u and Lu, -Laplacian u, are overwritten.
+
+    Returns steps (batch,), and whether each sample converged to a positive state, (batch,).
+    """
+    flat = (len(u), -1)
+    symbol, before, after = band.preconditioner(c)
+    return _descend(
+        u.reshape(flat), Lu.reshape(flat), potential.reshape(flat), (beta, c, error), symbol, before, after
+    )
+
+
+_compile = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+
+
+@_compile
+def _descend(u, Lu, potential, constants, symbol, before, after):
+    """Iterate samples in groups that fit the cache; a group shrinks as its samples converge."""
+    count, points = u.shape
+    size = min(count, max(1, CACHE // points))
+    space = np.empty((8, size, points))
+    x, Lx, V, r = space[0], space[1], space[2], space[3]
+    z, d, Ld, work = space[4], space[5], space[6], space[7]
+    scalars, errors = np.empty((size, 4)), np.empty(size)
+    steps, converged = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_)
+    for start in range(0, count, size):
+        active = min(size, count - start)
+        order = np.arange(start, start + active)
+        x[:active], Lx[:active], V[:active] = u[order], Lu[order], potential[order]
+        _gradient(x[:active], Lx, V, r, d, Ld, scalars, constants)
+        for step in range(1, ITERATIONS + 1):
+            _precondition(r[:active], z[:active], work[:active], symbol, before, after)
+            _advance(x[:active], Lx, V, r, z, d, Ld, scalars, errors, constants)
+            for row in range(active - 1, -1, -1):
+                if errors[row] <= constants[2] or step == ITERATIONS:
+                    sample = order[row]
+                    u[sample], Lu[sample], steps[sample] = x[row], Lx[row], step
+                    converged[sample] = errors[row] <= constants[2] and x[row].min() > 0
+                    active -= 1
+                    order[row] = order[active]
+                    for part in (x, Lx, V, r, z, d, Ld, scalars):
+                        part[row] = part[active]
+            if active == 0:
+                break
     return steps, converged
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _gradient(u, Lu, V, r, beta, scalars):
-    """Gradient H u - E u of normalised u. Scalars of a row: E, <z, r>, <z, next r>, length of the last step."""
-    n = u.shape[1]
+@_compile
+def _precondition(r, z, work, symbol, before, after):
+    """Fill z with P r."""
+    if symbol.size == 0:
+        np.dot(r, before[0], z)
+        return
+    result, spare = _transform(before, r, work, z)
+    result *= symbol
+    _transform(after, result, spare, result)
+
+
+@_compile
+def _transform(matrices, source, first, second):
+    """Apply a square matrix along every axis, last axis first, into ``first`` and ``second`` in turn.
+
+    Returns the one that holds the result, and the other.
+    """
+    points = matrices[-1].shape[0]
+    np.dot(source.reshape(-1, points), matrices[-1].T, first.reshape(-1, points))
+    after = points
+    for axis in range(len(matrices) - 2, -1, -1):
+        points = matrices[axis].shape[0]
+        given, made = first.reshape(-1, points, after), second.reshape(-1, points, after)
+        for index in range(given.shape[0]):
+            np.dot(matrices[axis], given[index], made[index])
+        first, second = second, first
+        after *= points
+    return first, second
+
+
+@_compile
+def _gradient(u, Lu, V, r, d, Ld, scalars, constants):
+    """First r = H u - E u of normalised u; no direction yet.
+
+    ``scalars`` of a row: E, <z, r>, <z, next r> and the length of the last step.
+    """
+    n, beta = u.shape[1], constants[0]
     for row in range(u.shape[0]):
         energy = 0.0
         for i in range(n):
@@ -230,18 +298,19 @@ def _gradient(u, Lu, V, r, beta, scalars):
         energy /= n
         for i in range(n):
             r[row, i] -= energy * u[row, i]
+            d[row, i] = Ld[row, i] = 0.0
         scalars[row] = (energy, 0.0, 0.0, 1.0)
 
 
-@numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _advance(u, Lu, V, r, z, d, Ld, c, beta, scalars):
-    """One step of every row, z = P r given; returns estimates of the errors left.
+@_compile
+def _advance(u, Lu, V, r, z, d, Ld, scalars, errors, constants):
+    """One step of every row, z = P r given; estimates the errors left.
 
     The direction d is that of Polak and Ribière, made tangent to the sphere; the step is Newton's along it; Lu and Ld
     are -Laplacian u and d. A step shrinks the error as much as the step before did, or 30 times if that is less.
     """
     n = u.shape[1]
-    errors = np.empty(u.shape[0])
+    beta, c, _ = constants
     for row in range(u.shape[0]):
         energy, old, cross, before = scalars[row]
         zu, zr, ud = 0.0, 0.0, 0.0
@@ -275,4 +344,3 @@ def _advance(u, Lu, V, r, z, d, Ld, c, beta, scalars):
             r[row, i] -= energy * u[row, i]
             cross += r[row, i] * z[row, i]
         scalars[row] = (energy, zr, cross, length)
-    return errors
