@@ -111,10 +111,10 @@ class Figure(Section):
     """What the figure shows."""
     caption: str
     """Caption in the report."""
-    kind: Literal["error", "error_and_spread", "min_and_median", "parameters", "predictions"]
+    kind: Literal["error", "error_and_spread", "min_and_median", "parameters", "cost", "predictions"]
     """`error`: train and test error; `error_and_spread`: with the standard deviation over samples on a second axis;
     `min_and_median`: test error of the seeds with the least and the median training error; `parameters`: sizes;
-    `predictions`: samples beside the truth."""
+    `cost`: test error against size and against training time; `predictions`: samples beside the truth."""
     data_set: str
     """A name in `data_sets`."""
     series: Annotated[list[Series], Field(min_length=1)]

@@ -16,6 +16,7 @@ KINDS = {
     "error_and_spread": plot_errors.error_and_spread,
     "min_and_median": plot_errors.min_and_median,
     "parameters": plot_errors.parameters,
+    "cost": plot_errors.cost,
     "predictions": plot_predictions.predictions,
 }
 UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}

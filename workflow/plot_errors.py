@@ -10,8 +10,11 @@ AXIS_LABELS = {
     "depth": r"kernel layers $K$",
     "wells": r"Gaussian wells $n_g$",
     "electrons": r"electrons $n_e$",
+    "parameters": r"parameters $N_\mathrm{params}$",
+    "seconds": "training time of all seeds together, s",
 }
 REFERENCE_STYLES = {"mean": "--", "linear": ":"}
+REFERENCE_COLOUR = "0.45"
 SPLIT_STYLES = {"train": {"linestyle": "--", "marker": "o", "fillstyle": "none"}, "test": {"marker": "s"}}
 
 
@@ -43,10 +46,11 @@ def error_and_spread(tables: list[str], axis: str) -> plt.Figure:
     _references(axes, table)
     right.set_yscale("log")
     right.set_ylabel(r"standard deviation $\sigma$", color="C1")
-    handles = axes.get_legend_handles_labels(), right.get_legend_handles_labels()
-    return _finish(
-        figure, axes, axis, r"mean relative error $\epsilon$", [a + b for a, b in zip(*handles, strict=True)]
-    )
+    _finish(figure, axes, axis, r"mean relative error $\epsilon$", others=[right])
+    low, high = zip(axes.get_ylim(), right.get_ylim(), strict=True)
+    for side in (axes, right):
+        side.set_ylim(min(low), max(high))
+    return figure
 
 
 def min_and_median(tables: list[str], axis: str) -> plt.Figure:
@@ -68,7 +72,24 @@ def parameters(tables: list[str], axis: str) -> plt.Figure:
         sizes = rows.groupby("value")["parameters"].first()
         axes.plot(sizes.index, sizes.values, marker="s", label=curve)
     axes.set_ylim(bottom=0)
-    return _finish(figure, axes, axis, r"parameters $N_\mathrm{params}$", log=False)
+    return _finish(figure, axes, axis, AXIS_LABELS["parameters"], log=False)
+
+
+def cost(tables: list[str], axis: str) -> plt.Figure:
+    """Test error against the number of parameters and against the training time; a line a curve, a mark a value."""
+    table = pd.read_csv(tables[0])
+    figure, panels = plt.subplots(1, 2, figsize=(7.1, 2.6), sharey=True)
+    for panel, column in zip(panels, ("parameters", "seconds"), strict=True):
+        for curve, rows in _networks(table).groupby("curve", sort=False):
+            points = rows.groupby("value")[[column, "test_mean"]].mean().sort_values(column)
+            panel.plot(points[column], points["test_mean"], marker="s", label=curve)
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+    panels[0].set_xlabel(AXIS_LABELS["parameters"])
+    panels[1].set_xlabel(AXIS_LABELS["seconds"])
+    panels[0].set_ylabel(r"test error $\epsilon_\mathrm{test}$")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
 
 
 def _networks(table: pd.DataFrame) -> pd.DataFrame:
@@ -92,10 +113,10 @@ def _references(axes, table: pd.DataFrame) -> None:
     for curve, rows in baselines.groupby("curve", sort=False):
         values = rows.groupby("value")["test_mean"].first()
         style = next((s for key, s in REFERENCE_STYLES.items() if key in curve), "-.")
-        axes.plot(values.index, values.values, color="0.45", linestyle=style, linewidth=0.9, label=curve)
+        axes.plot(values.index, values.values, color=REFERENCE_COLOUR, linestyle=style, linewidth=0.9, label=curve)
 
 
-def _finish(figure, axes, axis: str, ylabel: str, legend=None, log: bool = True) -> plt.Figure:
+def _finish(figure, axes, axis: str, ylabel: str, log: bool = True, others=()) -> plt.Figure:
     axes.set_xlabel(AXIS_LABELS[axis])
     axes.set_ylabel(ylabel)
     if log:
@@ -106,5 +127,7 @@ def _finish(figure, axes, axis: str, ylabel: str, legend=None, log: bool = True)
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_minor_locator(LogLocator(subs=[]))
     axes.set_xticks(values, [f"{value:g}" for value in values])
-    figure.legend(*(legend or axes.get_legend_handles_labels()), loc="outside lower center", ncols=2)
+    entries = [entry for side in (axes, *others) for entry in zip(*side.get_legend_handles_labels(), strict=True)]
+    entries.sort(key=lambda entry: isinstance(entry[0], plt.Line2D) and entry[0].get_color() == REFERENCE_COLOUR)
+    figure.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=2)
     return figure

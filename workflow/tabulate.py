@@ -25,6 +25,7 @@ def network_rows(row: dict) -> list[dict]:
                 "kind": "network",
                 "seed": int(seed),
                 "parameters": int(errors.attrs["parameters"]),
+                "seconds": float(errors.attrs["training_seconds"]),
                 **{name: float(values[i]) for name, values in statistics.items()},
             }
             for i, seed in enumerate(errors["member"].values)
@@ -41,8 +42,8 @@ def baseline_rows(row: dict) -> list[dict]:
     ]
 
 
-def table(rows: list[dict], axis: str) -> pd.DataFrame:
-    """The table of a figure from the files of its points."""
+def table(rows: list[dict], axis: str, timed: bool = False) -> pd.DataFrame:
+    """The table of a figure from the files of its points; training times, which differ from run to run, if wanted."""
     place = ["value", "n_train"]
     records = [
         {"curve": row["label"], "axis": axis, **{k: row[k] for k in place}, **record}
@@ -63,9 +64,10 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m workflow.tabulate", description=__doc__)
     parser.add_argument("--axis", required=True, help="swept axis")
     parser.add_argument("--rows", required=True, type=json.loads, help="points of the figure and their files, JSON")
+    parser.add_argument("--timed", action="store_true", help="with the seconds each training took")
     parser.add_argument("--output", required=True, help="CSV file to write")
     options = parser.parse_args(arguments)
-    table(options.rows, options.axis).to_csv(options.output, index=False, float_format="%.9g")
+    table(options.rows, options.axis, options.timed).to_csv(options.output, index=False, float_format="%.9g")
 
 
 if __name__ == "__main__":

@@ -24,12 +24,13 @@ rule tabulate:
     params:
         rows=lambda wildcards: as_json(table_rows(wildcards.figure)),
         axis=lambda wildcards: axis(wildcards.figure),
+        timed=lambda wildcards: "--timed" if STUDY.config.figures[wildcards.figure].kind == "cost" else "",
         caption=lambda wildcards: STUDY.config.figures[wildcards.figure].caption,
         code=sources.digest("workflow.tabulate"),
     message:
         "Table of {wildcards.figure}"
     shell:
-        "python -m workflow.tabulate --axis {params.axis} --rows {params.rows:q} --output {output:q} > {log:q} 2>&1"
+        "python -m workflow.tabulate --axis {params.axis} {params.timed} --rows {params.rows:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule plot:
