@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 LARGEST_FACTOR = 512
-"""Sides of a weight matrix beyond this are left unrotated by SOAP."""
+"""Modes of a weight longer than this are left unrotated by SOAP."""
+LARGEST_MERGED = 128
+"""Taps and channels are one mode of a weight up to this length, beyond it two: the cost is cubic in it."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,12 @@ class Nadam:
 
 
 class Rotation:
-    """The two eigenbases in which SOAP runs Adam for one group of weights.
+    """The eigenbases in which SOAP runs Adam for one group of weights.
 
-    A weight is taken as a matrix per member and box: from (taps and input channels) to output channels, for
-    interpolation from input channels to (taps and output channels). ``rows`` and ``columns`` are running averages
-    of G Gᵀ and Gᵀ G, shared by the boxes of a layer; their eigenvectors are the bases.
+    A weight is taken as a matrix, per member and box: output channels by (taps and input channels), for interpolation
+    (taps and output channels) by input channels. Where the merged side is longer than ``LARGEST_MERGED``, it is taken
+    as a tensor of three modes instead. Each mode has a factor, the running average of the products of gradients over
+    all other modes (G Gᵀ and Gᵀ G of a matrix), shared by the boxes of a layer; its eigenvectors are the mode's basis.
 
     Parameters
     ----------
@@ -139,54 +142,51 @@ class Rotation:
     def __init__(self, group: Group, decay: float):
         self.decay = decay
         shape = group.weights.shape
-        locally = len(shape) == 6
-        # (count, members, boxes, taps, out, in) -> rows, boxes, columns: both products below are then plain views
-        axes = (0, 1, 3, 4, 2, 5) if group.interpolation else (0, 1, 4, 2, 3, 5)
-        self.order = axes
-        self.expanded = shape if locally else (*shape[:2], 1, *shape[2:])
+        self.expanded = shape if len(shape) == 6 else (*shape[:2], 1, *shape[2:])
+        self.order = (0, 1, 2, 3, 4, 5) if group.interpolation else (0, 1, 2, 4, 3, 5)
         boxes, taps, outputs, inputs = self.expanded[2:]
-        self.batch = shape[0] * shape[1]
-        self.p, self.q = (taps * outputs, inputs) if group.interpolation else (outputs, taps * inputs)
-        self.boxes = boxes
+        merged = (taps * outputs, inputs) if group.interpolation else (outputs, taps * inputs)
+        split = (taps, outputs, inputs) if group.interpolation else (outputs, taps, inputs)
+        self.modes = merged if max(merged) <= LARGEST_MERGED else split
+        self.shape = (shape[0] * shape[1], boxes, *self.modes)
         new = group.weights.new_zeros
-        self.factors = [new(self.batch, n, n) if n <= LARGEST_FACTOR else None for n in (self.p, self.q)]
+        self.factors = [new(self.shape[0], n, n) if n <= LARGEST_FACTOR else None for n in self.modes]
         self.bases = [None if factor is None else torch.zeros_like(factor) for factor in self.factors]
 
-    def matrix(self, gradients: Tensor) -> Tensor:
-        """Lay the group's gradients out as (batch, p, boxes q)."""
-        return gradients.view(self.expanded).permute(self.order).contiguous().view(self.batch, self.p, -1)
+    def tensor(self, gradients: Tensor) -> Tensor:
+        """Lay the group's gradients out as (batch, boxes, *modes)."""
+        return gradients.view(self.expanded).permute(self.order).contiguous().view(self.shape)
 
-    def weights(self, matrix: Tensor) -> Tensor:
-        """Inverse of :meth:`matrix`, as (count, members, boxes, taps, out, in)."""
-        inverse = [self.order.index(axis) for axis in range(6)]
-        return matrix.view([self.expanded[axis] for axis in self.order]).permute(inverse)
+    def weights(self, tensor: Tensor) -> Tensor:
+        """Inverse of :meth:`tensor`, as (count, members, boxes, taps, out, in)."""
+        return tensor.view([self.expanded[axis] for axis in self.order]).permute(self.order)  # its own inverse
 
-    def observe(self, matrix: Tensor) -> None:
+    def observe(self, tensor: Tensor) -> None:
         """Add a gradient to the running averages."""
-        tall = self.tall(matrix)
-        for factor, left, right in zip(self.factors, (matrix, tall.mT), (matrix.mT, tall), strict=True):
+        for mode, factor in enumerate(self.factors):
             if factor is not None:
-                factor.baddbmm_(left, right, beta=self.decay, alpha=1 - self.decay)
+                flat = tensor.movedim(mode + 2, -1).reshape(self.shape[0], -1, self.modes[mode])
+                factor.baddbmm_(flat.mT, flat, beta=self.decay, alpha=1 - self.decay)
 
-    def into(self, matrix: Tensor) -> Tensor:
-        """Rotate a (batch, p, boxes q) matrix into the eigenbases: Q_Lᵀ G Q_R."""
-        return self.sandwich(matrix, *(basis if basis is None else basis.mT for basis in self.bases))
+    def into(self, tensor: Tensor) -> Tensor:
+        """Rotate into the eigenbases: Q_Lᵀ G Q_R of a matrix."""
+        return self.multiply(tensor, [basis if basis is None else basis.mT for basis in self.bases])
 
-    def out_of(self, matrix: Tensor) -> Tensor:
-        """Rotate back: Q_L N Q_Rᵀ."""
-        return self.sandwich(matrix, *self.bases)
+    def out_of(self, tensor: Tensor) -> Tensor:
+        """Rotate back: Q_L N Q_Rᵀ of a matrix."""
+        return self.multiply(tensor, self.bases)
 
-    def sandwich(self, matrix: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
-        """Left · matrix · rightᵀ for every box, either factor None for the identity."""
-        if left is not None:
-            matrix = torch.bmm(left, matrix)
-        if right is not None:
-            matrix = torch.bmm(self.tall(matrix), right.mT).view(self.batch, self.p, -1)
-        return matrix
+    def multiply(self, tensor: Tensor, matrices: list[Tensor | None]) -> Tensor:
+        """Multiply every mode by a matrix, None for the identity.
 
-    def tall(self, matrix: Tensor) -> Tensor:
-        """View a (batch, p, boxes q) matrix as (batch, p boxes, q)."""
-        return matrix.view(self.batch, -1, self.q)
+        Each product takes the last axis and leaves its result as the first, so that after all of them the modes are
+        in order again, behind them the boxes.
+        """
+        batch, boxes = self.shape[:2]
+        for size, matrix in zip(reversed(self.modes), reversed(matrices), strict=True):
+            flat = tensor.reshape(batch, -1, size).mT
+            tensor = flat.contiguous() if matrix is None else torch.bmm(matrix, flat)
+        return tensor.reshape(batch, -1, boxes).mT.reshape(self.shape)
 
     def begin(self) -> None:
         """Take the eigenvectors of the first averages as bases, largest eigenvalue first."""
@@ -196,24 +196,20 @@ class Rotation:
 
     def turn(self, mean: Tensor, square: Tensor) -> None:
         """Follow the averages by one step of orthogonal iteration, carrying Adam's moments (in place) along."""
-        turns = []
-        for side, (basis, factor) in enumerate(zip(self.bases, self.factors, strict=True)):
+        turns: list[Tensor | None] = []
+        for mode, (basis, factor) in enumerate(zip(self.bases, self.factors, strict=True)):
             if basis is None:
                 turns.append(None)
                 continue
             product = torch.bmm(factor, basis)
             order = (basis * product).sum(1).argsort(dim=-1, descending=True)
-            columns = order.unsqueeze(1).expand_as(product)
-            new = torch.linalg.qr(product.gather(2, columns)).Q
+            new = torch.linalg.qr(product.gather(2, order.unsqueeze(1).expand_as(product))).Q
             turns.append(torch.bmm(new.mT, basis))
             basis.copy_(new)
-            self.reorder(square, order, side)
-        mean.copy_(self.sandwich(mean, *turns))
-
-    def reorder(self, matrix: Tensor, order: Tensor, side: int) -> None:
-        """Permute the rows (side 0) or columns (side 1) of every box's matrix, in place."""
-        view, index = (matrix, order.unsqueeze(2)) if side == 0 else (self.tall(matrix), order.unsqueeze(1))
-        view.copy_(view.gather(side + 1, index.expand_as(view)))
+            column = [len(order), 1, *(-1 if other == mode else 1 for other in range(len(self.modes)))]
+            index = order.view(column).expand_as(square)
+            square.copy_(square.gather(mode + 2, index))
+        mean.copy_(self.multiply(mean, turns))
 
 
 class Soap:
@@ -253,21 +249,21 @@ class Soap:
     def step(self, rate: float) -> None:
         """Take one step at a learning rate."""
         self.count += 1
-        matrices = {i: rotation.matrix(self.parameters.groups[i].gradients) for i, rotation in self.rotations.items()}
+        tensors = {i: rotation.tensor(self.parameters.groups[i].gradients) for i, rotation in self.rotations.items()}
         for i, rotation in self.rotations.items():
-            rotation.observe(matrices[i])
+            rotation.observe(tensors[i])
             if self.count == 1:
                 rotation.begin()
         if self.count > 1:
-            self._descend(matrices, rate)
+            self._descend(tensors, rate)
         if self.count % self.period == 0:
             for i, rotation in self.rotations.items():
                 rotation.turn(self._part(self.mean, i), self._part(self.square, i))
 
-    def _descend(self, matrices: dict[int, Tensor], rate: float) -> None:
+    def _descend(self, tensors: dict[int, Tensor], rate: float) -> None:
         self.rotated.copy_(self.parameters.gradients)
         for i, rotation in self.rotations.items():
-            self._part(self.rotated, i).copy_(rotation.into(matrices[i]))
+            self._part(self.rotated, i).copy_(rotation.into(tensors[i]))
         first, second = self.decays
         self.mean.lerp_(self.rotated, 1 - first)
         self.square.mul_(second).addcmul_(self.rotated, self.rotated, value=1 - second)
@@ -285,16 +281,15 @@ class Soap:
 
     def _part(self, buffer: Tensor, i: int) -> Tensor:
         rotation = self.rotations[i]
-        return buffer[self.parameters.groups[i].span].view(rotation.batch, rotation.p, -1)
+        return buffer[self.parameters.groups[i].span].view(rotation.shape)
 
     def state(self) -> dict[str, Tensor]:
         """Name everything the next step depends on, beside weights and gradients."""
         state = {"count": torch.tensor(self.count), "mean": self.mean, "square": self.square}
         for i, rotation in self.rotations.items():
-            for side in (0, 1):
-                if rotation.factors[side] is not None:
-                    state[f"factor.{i}.{side}"] = rotation.factors[side]
-                    state[f"basis.{i}.{side}"] = rotation.bases[side]
+            for mode, (factor, basis) in enumerate(zip(rotation.factors, rotation.bases, strict=True)):
+                if factor is not None:
+                    state |= {f"factor.{i}.{mode}": factor, f"basis.{i}.{mode}": basis}
         return state
 
     def load(self, state: dict[str, Tensor]) -> None:

@@ -29,7 +29,7 @@ def gradients(parameters, step):
 
 
 class DenseSoap:
-    """SOAP for one weight (boxes, p, q) in numpy; the first moment is kept unrotated, as in the algorithm's paper.
+    """SOAP for one weight (boxes, *modes) in numpy; the first moment is kept unrotated, as in the algorithm's paper.
 
     The eigenvectors of the first gradient's null space are arbitrary: they are taken over and checked.
     """
@@ -48,64 +48,81 @@ class DenseSoap:
     def step(self, weight, gradient, rate):
         self.count += 1
         b = self.decay
-        factors = sum(g @ g.T for g in gradient), sum(g.T @ g for g in gradient)
+        factors = [unfold(gradient, mode) @ unfold(gradient, mode).T for mode in range(1, gradient.ndim)]
         if self.count == 1:
             self.factors = [(1 - b) * factor for factor in factors]
             self.mean, self.square = np.zeros_like(gradient), np.zeros_like(gradient)
             return weight
         self.factors = [b * old + (1 - b) * new for old, new in zip(self.factors, factors, strict=True)]
         self.mean = b * self.mean + (1 - b) * gradient
-        rotated = self.bases[0].T @ gradient @ self.bases[1]
+        forth = [basis.T for basis in self.bases]
+        rotated = multiply(gradient, forth)
         self.square = b * self.square + (1 - b) * rotated**2
         t = self.count - 1
-        direction = (self.bases[0].T @ self.mean @ self.bases[1]) / (1 - b**t)
+        direction = multiply(self.mean, forth) / (1 - b**t)
         direction /= np.sqrt(self.square / (1 - b**t)) + self.eps
-        weight = weight - rate * self.bases[0] @ direction @ self.bases[1].T
+        weight = weight - rate * multiply(direction, self.bases)
         if self.count % self.period == 0:
             self.turn()
         return weight
 
     def turn(self):
-        for side in (0, 1):
-            product = self.factors[side] @ self.bases[side]
-            order = np.argsort(-(self.bases[side] * product).sum(axis=0))
-            self.bases[side] = np.linalg.qr(product[:, order])[0]
-            self.square = np.take(self.square, order, axis=side + 1)
+        for mode in range(len(self.bases)):
+            product = self.factors[mode] @ self.bases[mode]
+            order = np.argsort(-(self.bases[mode] * product).sum(axis=0))
+            self.bases[mode] = np.linalg.qr(product[:, order])[0]
+            self.square = np.take(self.square, order, axis=mode + 1)
 
 
-def as_matrices(name, weight):
-    """One member's weight ([boxes,] taps, out, in) as (boxes, p, q)."""
+def unfold(tensor, mode):
+    """Mode of a tensor against all its other axes."""
+    return np.moveaxis(tensor, mode, 0).reshape(tensor.shape[mode], -1)
+
+
+def multiply(tensor, matrices):
+    """Multiply the axes behind the first by matrices."""
+    for mode, matrix in enumerate(matrices, start=1):
+        tensor = np.moveaxis(np.tensordot(matrix, tensor, axes=(1, mode)), 0, mode)
+    return tensor
+
+
+def in_modes(name, weight, split):
+    """One member's weight ([boxes,] taps, out, in) as (boxes, *modes)."""
     weight = weight if weight.ndim == 4 else weight[None]
+    if split:
+        return weight if name.startswith("interpolation") else weight.transpose(0, 2, 1, 3)
     boxes, taps, outputs, inputs = weight.shape
     if name.startswith("interpolation"):
         return weight.reshape(boxes, taps * outputs, inputs)
     return weight.transpose(0, 2, 1, 3).reshape(boxes, outputs, taps * inputs)
 
 
+@pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize("spec", SPECS)
-def test_soap_is_the_dense_algorithm_for_every_weight(spec):
+def test_soap_is_the_dense_algorithm_for_every_weight(spec, split, monkeypatch):
+    monkeypatch.setattr("mnn.optimisers.LARGEST_MERGED", 0 if split else 128)
     net = network(spec)
     parameters = dict(net.named_parameters())
     names = [name for name in parameters if name.endswith("weight")]
-    matrices = {(n, s): as_matrices(n, parameters[n].detach().numpy()[s].copy()) for n in names for s in (0, 1)}
-    dense = {key: DenseSoap() for key in matrices}
+    tensors = {(n, s): in_modes(n, parameters[n].detach().numpy()[s].copy(), split) for n in names for s in (0, 1)}
+    dense = {key: DenseSoap() for key in tensors}
     flat = FlatParameters(net)
     soap = Soap(flat)
     for step in range(STEPS):
         given = gradients(parameters, step)
         for name, p in parameters.items():
             p.grad.copy_(given[name])
-        for (name, s), matrix in matrices.items():
-            gradient = as_matrices(name, given[name].numpy()[s])
-            matrices[name, s] = dense[name, s].step(matrix, gradient, rate=0.02)
+        for (name, s), matrix in tensors.items():
+            gradient = in_modes(name, given[name].numpy()[s], split)
+            tensors[name, s] = dense[name, s].step(matrix, gradient, rate=0.02)
         soap.step(0.02)
         if step == 0:
             for i, rotation in soap.rotations.items():
                 for k, name in enumerate(flat.groups[i].names):
                     for s in (0, 1):
                         dense[name, s].begin([basis[2 * k + s].numpy().copy() for basis in rotation.bases])
-    for (name, s), matrix in matrices.items():
-        found = as_matrices(name, parameters[name].detach().numpy()[s])
+    for (name, s), matrix in tensors.items():
+        found = in_modes(name, parameters[name].detach().numpy()[s], split)
         np.testing.assert_allclose(found, matrix, atol=1e-9, err_msg=f"{name}, member {s}")
 
 
