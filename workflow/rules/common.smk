@@ -3,7 +3,7 @@ import json
 import re
 
 from solvers.registry import PROBLEMS
-from workflow import sources
+from workflow import requests, sources
 from workflow.config import ConfigError
 from workflow.study import SPLITS, study
 
@@ -27,6 +27,10 @@ wildcard_constraints:
     figure="[a-z0-9_-]+",
 
 
+# Jobs with a `ulimit -Sd` are held to the memory they asked for: one that outgrows it ends by itself, and its neighbours
+# on the machine stay whole. Not where a GPU may be used, whose driver reserves address space beyond all measure.
+
+
 def as_json(value):
     """Canonical JSON: the order of keys in config.yaml means nothing."""
     return json.dumps(value, sort_keys=True)
@@ -46,12 +50,21 @@ def experiment(wildcards):
     return STUDY.experiments[(wildcards.data, wildcards.model)]
 
 
+def visits(experiment):
+    """Samples a training sees, all epochs and members together."""
+    return experiment.n_train * experiment.training["epochs"] * experiment.members
+
+
 def n_test(wildcards):
     return STUDY.tests[(wildcards.data, wildcards.model)]
 
 
 def samples(data, split):
     return STUDY.data[data].samples[split]
+
+
+def shape(data):
+    return STUDY.data[data].problem["shape"]
 
 
 def figure_files(names, extensions=("pdf", "png", "svg")):

@@ -15,8 +15,10 @@ rule generate:
         mpi="mpiexec",
         tasks=STUDY.config.ranks,
         cpus_per_task=1,
-        mem_mb=1000 * STUDY.config.ranks,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: requests.solver_memory(STUDY.config.ranks, attempt),
+        runtime=lambda wildcards, attempt: requests.solver_minutes(
+            int(wildcards.stop) - int(wildcards.start), shape(wildcards.data), STUDY.config.ranks, attempt
+        ),
     params:
         problem=lambda wildcards: as_json(STUDY.data[wildcards.data].problem),
         field=lambda wildcards: as_json(STUDY.data[wildcards.data].field),
@@ -26,6 +28,7 @@ rule generate:
     message:
         "Solving {wildcards.data}, {wildcards.split} samples {wildcards.start} to {wildcards.stop}"
     shell:
+        "ulimit -Sd $(({resources.mem_mb} * 1024)); "
         "{resources.mpi} -n {resources.tasks} python -m solvers.generate"
         " --problem {params.problem:q} --field {params.field:q} --seed {params.seed}"
         " --split {wildcards.split} --start {wildcards.start} --stop {wildcards.stop}"
@@ -44,8 +47,8 @@ rule check:
     conda:
         "../envs/mnn-h2.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         code=lambda wildcards: sources.digest("solvers.check", PROBLEMS[STUDY.data[wildcards.data].problem["name"]]),
     message:

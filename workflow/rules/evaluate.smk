@@ -17,8 +17,10 @@ rule evaluate:
         "../envs/mnn-h2.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: requests.network_memory(
+            experiment(wildcards).n_train + n_test(wildcards), shape(wildcards.data), attempt
+        ),
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         n_train=lambda wildcards: experiment(wildcards).n_train,
         n_test=lambda wildcards: n_test(wildcards),
@@ -27,6 +29,7 @@ rule evaluate:
     message:
         "Evaluating {wildcards.model} on {wildcards.data}"
     shell:
+        "[ {params.device} != cpu ] || ulimit -Sd $(({resources.mem_mb} * 1024)); "
         "python -m mnn.evaluate {input.model:q} --train {input.train:q} --n-train {params.n_train}"
         " --test {input.test:q} --n-test {params.n_test} --output {output:q}"
         " --examples 3 --device {params.device} --threads {threads} > {log:q} 2>&1"
@@ -54,8 +57,12 @@ rule baselines:
         "../envs/mnn-h2.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: requests.network_memory(
+            int(wildcards.n_train) + samples(wildcards.data, "validation") + samples(wildcards.data, "test"),
+            shape(wildcards.data),
+            attempt,
+        ),
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         n_validation=lambda wildcards: samples(wildcards.data, "validation"),
         n_test=lambda wildcards: samples(wildcards.data, "test"),
@@ -63,6 +70,7 @@ rule baselines:
     message:
         "Reference lines of {wildcards.data}, {wildcards.n_train} training samples"
     shell:
+        "ulimit -Sd $(({resources.mem_mb} * 1024)); "
         "python -m mnn.baselines --train {input.train:q} --n-train {wildcards.n_train}"
         " --validation {input.validation:q} --n-validation {params.n_validation}"
         " --test {input.test:q} --n-test {params.n_test} --output {output:q} > {log:q} 2>&1"

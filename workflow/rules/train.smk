@@ -20,8 +20,12 @@ rule train:
         "../envs/mnn-h2.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: requests.network_memory(
+            experiment(wildcards).n_train + samples(wildcards.data, "validation"), shape(wildcards.data), attempt
+        ),
+        runtime=lambda wildcards, attempt: requests.training_minutes(
+            visits(experiment(wildcards)), shape(wildcards.data), attempt
+        ),
     params:
         network=lambda wildcards: as_json(experiment(wildcards).network),
         training=lambda wildcards: as_json({**experiment(wildcards).training, "members": experiment(wildcards).members}),
@@ -33,6 +37,7 @@ rule train:
     message:
         "Training {wildcards.model} on {wildcards.data}"
     shell:
+        "[ {params.device} != cpu ] || ulimit -Sd $(({resources.mem_mb} * 1024)); "
         "python -m mnn.train --network {params.network:q} --training {params.training:q}"
         " --train {input.train:q} --n-train {params.n_train}"
         " --validation {input.validation:q} --n-validation {params.n_validation}"
