@@ -25,7 +25,7 @@ STEPS, CHANGE = 12, 3e-6
 """Most steps on the inner waves, and the change of X that ends them: the outer step removes what is left."""
 TAIL = 3e-8
 """Root mean square of V beyond the band of a level, relative to the kinetic gap, up to which the level is used."""
-TILE = 2**17
+TILE = 2**18
 """Numbers in the largest array of a tile of samples, so that it stays in cache."""
 
 
@@ -176,7 +176,7 @@ class Contraction:
         self.bands = list(self._bands(2 * highest))
         self.levels = {}
         points = math.prod(min(self.bands[0].outer_points, count) for count in shape)
-        self.tile = min(128, max(1, TILE // (len(self.kinetic) * points)))
+        self.tile = min(256, max(1, TILE // (len(self.kinetic) * points)))
         _keep_freed_memory()
 
     def _bands(self, harmonic: int):
