@@ -1,12 +1,13 @@
 """Cost of the networks against the number of points N: ``python -m benchmarks.networks``.
 
-Operations, parameters and bytes by count; seconds of a forward and backward pass by measurement, one thread, the least
-of several turns taken one after the other. r = 6, K = 5, m = 5 as in section 4.1.1 of the paper; the dense matrix is
-one linear layer with N² weights.
+Operations, parameters and bytes by count; the time of a forward and backward pass by measurement: processor seconds of
+one thread, the least of several turns taken one after the other. r = 6, K = 5, m = 5 as in section 4.1.1 of the paper;
+the dense matrix is one linear layer with N² weights.
 """
 
 import argparse
 import csv
+import ctypes
 import sys
 import time
 from collections.abc import Callable
@@ -55,7 +56,7 @@ class Cost:
     bytes : int
         Weights and the states of one batch, float32.
     seconds : float
-        One forward and backward pass of a batch, weights' gradients included.
+        Processor time of one forward and backward pass of a batch, weights' gradients included.
     """
 
     network: str
@@ -110,10 +111,18 @@ def measure(names: list[str], levels: int) -> list[Cost]:
     least = dict.fromkeys(names, float("inf"))
     for turn in range(TURNS + 1):
         for name, run in steps.items():
-            began = time.perf_counter()
+            began = time.process_time()
             run()
-            least[name] = min(least[name], time.perf_counter() - began) if turn else float("inf")
+            least[name] = min(least[name], time.process_time() - began) if turn else float("inf")
     return [Cost(name, BOX * 2**levels, **counts(name, levels), seconds=least[name]) for name in names]
+
+
+def keep_memory() -> None:
+    """Have glibc keep freed memory, as a training loop's arrays stay: else every large array costs its page faults."""
+    trim_threshold, mmap_max = -1, -4
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def exponent(costs: list[Cost], name: str, what: str) -> float:
@@ -133,6 +142,7 @@ def main() -> int:
         print(f"--levels: {options.levels} given, {LEVELS[0]} to {LEVELS[-1]} allowed", file=sys.stderr)
         return 2
     torch.set_num_threads(1)
+    keep_memory()
     costs = []
     print(_line("network", "N", "operations", "parameters", "bytes", "ms", "us a point"))
     for levels in range(LEVELS[0], options.levels + 1):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 import mnn
-from mnn.parameters import closed_form, count_parameters
+from mnn.parameters import closed_form, count_parameters, layer_sizes
 from mnn.spec import NetworkSpec
 
 ONE = {"shape": (320,), "levels": 6, "rank": 6, "depth": 5}
@@ -63,6 +63,16 @@ def test_locally_connected_grows_linearly_and_shared_logarithmically():
         assert count(levels + 1) - count(levels) == kernel + transfer
         added = count(levels + 1, layers="lc") - count(levels, layers="lc")
         assert added == 2**levels * (adjacent + leaf + 2 * kernel + transfer)
+
+
+@pytest.mark.parametrize("what", ["parameters", "operations", "states"])
+def test_locally_connected_costs_are_linear_in_the_number_of_points(what):
+    """Each doubling of N adds exactly twice what the last one did: the cost is a N + b, with no N log N in it."""
+    spec = {"rank": 6, "depth": 5, "layers": "lc"}
+    sizes = [layer_sizes(NetworkSpec(shape=(5 * 2**levels,), levels=levels, **spec)) for levels in range(3, 15)]
+    costs = [sum(getattr(layer, what) for layer in layers) for layers in sizes]
+    added = [after - before for before, after in itertools.pairwise(costs)]
+    assert all(after == 2 * before for before, after in itertools.pairwise(added))
 
 
 def test_nested_bases_save_parameters_and_keep_lc_linear():
