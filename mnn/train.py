@@ -72,15 +72,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spec = command.json_object(options.network, "network")
     device = command.device(options.device, options.threads)
 
+    import torch
+
     from mnn.training import DivergedError
 
-    training, model, identity = prepare(options, request, spec, device)
-    keeper = Keeper(training, Path(options.checkpoint), identity, options.checkpoint_every)
-    resumed = keeper.resume()
     try:
-        finished = watch(training, keeper, resumed)
+        training, model, identity = prepare(options, request, spec, device)
+        keeper = Keeper(training, Path(options.checkpoint), identity, options.checkpoint_every)
+        finished = watch(training, keeper, keeper.resume())
+    except torch.OutOfMemoryError:
+        raise ValueError(
+            f"members: {request.members} given, too many for the memory of {device}: try half of them, "
+            f"or half the batch_size"
+        ) from None
     except DivergedError as error:
-        print(f"error: {error}; lower overrides.learning_rate; last good state: {options.checkpoint}", file=sys.stderr)
+        kept = f"; the last good state is in {options.checkpoint}" if Path(options.checkpoint).exists() else ""
+        print(f"error: {error}: try a lower overrides.learning_rate{kept}", file=sys.stderr)
         return 1
     if not finished:
         print(f"stopped in epoch {training.epoch + 1}; the same command goes on from {options.checkpoint}")
@@ -101,7 +108,7 @@ def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:
     train = data.read(options.train, options.n_train, "train", options.variables)
     validation = data.read(options.validation, options.n_validation, "validation", options.variables)
     data.check_same_grid(train.grid, validation.grid, "validation")
-    if tuple(spec.setdefault("shape", list(train.shape))) != train.shape:
+    if spec.setdefault("shape", list(train.shape)) != list(train.shape):
         raise ValueError(f"network.shape: {spec['shape']} given, the data have {list(train.shape)}")
     network = build(**spec, members=request.members, seed=request.seed, initial=chosen.initial).to(device)
     statistics = normalise.fit(train.input, train.output, chosen.statistics_for(network.spec))

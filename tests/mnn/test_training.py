@@ -12,6 +12,7 @@ import mnn
 from mnn import normalise, train
 from mnn.baselines import invariant_map, relative_errors
 from mnn.data import FieldSet
+from mnn.files import read_tensors
 from mnn.recipes import recipe
 from mnn.training import DivergedError, Plan, Samples, Training, batch_order, errors
 
@@ -148,6 +149,18 @@ def test_divergence_is_named_with_its_seed():
     job.network.adjacent["1"].weight.data[1] = float("nan")
     with pytest.raises(DivergedError, match="seed 8 is not finite in epoch 1"):
         run(job)
+
+
+def test_a_diverging_training_ends_with_one_line_and_its_last_good_checkpoint(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("mnn.recipes.Recipe.rate", lambda self, step, steps: float("inf") if step == 20 else 1e-3)
+    assert train.main(command(tmp_path, recipe="paper")) == 1
+    line = capsys.readouterr().err
+    assert line.startswith("error: the loss of seed 3, 4 is not finite in epoch 3")
+    assert line.count("\n") == 1
+    assert "kept.st" in line
+    tensors, _ = read_tensors(tmp_path / "kept.st", "mnn-h2 checkpoint 1")
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def mistake(capsys, arguments):
