@@ -28,11 +28,19 @@ COARSE_ERROR = 1e-6
 TAIL = 2e-8
 """Largest weight of the two highest frequencies of an axis with which a grid counts as fine enough."""
 
-BLOCK = 2**18
+BLOCK = 2**16
 """Numbers in one array of the samples that are taken together."""
 
 CACHE = 2**12
 """Numbers in one array of the samples that are iterated together, so that all arrays stay in the cache."""
+
+
+def _functions(points: int, count: int) -> int:
+    """Functions a band takes along an axis, see `Band`."""
+    if count >= points:
+        return points
+    nested = (m for m in range(count, min(points, count + count // 8) + 1) if points % m == 0)
+    return next(nested, count | 1)
 
 
 class Band:
@@ -43,41 +51,39 @@ class Band:
     shape : tuple of int
         The problem's grid.
     count : int
-        Functions along each axis, odd; all of them on an axis that has no more points.
+        Functions along each axis, or a few more: where the axis has a subgrid of nearly as many points the band takes
+        it, otherwise an odd number. All functions on an axis that has no more points.
     """
 
     def __init__(self, shape: tuple[int, ...], count: int):
-        self.shape = tuple(min(count, points) for points in shape)
+        self.shape = tuple(_functions(points, count) for points in shape)
         own = [fourier_basis(m, m) for m in self.shape]
         self.synthesis = [basis for basis, _ in own]
         self.analysis = [np.ascontiguousarray(basis.T) / len(basis) for basis in self.synthesis]
         self.symbol = reduce(np.add.outer, (symbol for _, symbol in own))
         self.cut = [axis for axis, (m, n) in enumerate(zip(self.shape, shape, strict=True)) if m < n]
-        self._prolong = self._matrices(shape)
-        strides = [n // m if n % (n // m) == 0 else 1 for n, m in zip(shape, self.shape, strict=True)]
-        self._subgrid = (slice(None), *(slice(None, None, stride) for stride in strides))
-        sampled = [n // stride for n, stride in zip(shape, strides, strict=True)]
-        self._restrict = [
-            matrix.T * (m / n) for matrix, m, n in zip(self._matrices(sampled), self.shape, sampled, strict=True)
-        ]
-
-    def _matrices(self, shape: tuple[int, ...]) -> list[np.ndarray]:
-        """Interpolation from the band's grid to a finer one, axis by axis."""
-        return [
+        self._prolong = [
             fourier_basis(n, m)[0] @ analysis for n, m, analysis in zip(shape, self.shape, self.analysis, strict=True)
         ]
+        self._subgrid = self._restrict = None
+        if all(n % m == 0 for n, m in zip(shape, self.shape, strict=True)):
+            self._subgrid = (slice(None), *(slice(None, None, n // m) for n, m in zip(shape, self.shape, strict=True)))
+        else:
+            self._restrict = [matrix.T * (matrix.shape[1] / len(matrix)) for matrix in self._prolong]
 
     def restrict(self, field: np.ndarray) -> np.ndarray:
         """Low frequencies of (batch, *full shape) fields, on the band's grid.
 
-        Taken from a subgrid of the full one where there is one as fine as the band's. The frequencies that this
-        aliases are beyond the band: as small in a smooth field as what is cut off, and in any other seen afterwards.
+        Where that is a subgrid of the full one, the values there. The frequencies that this aliases are as small in a
+        smooth field as those cut off; in any other they are seen afterwards.
         """
-        return apply_along_axes(self._restrict, field[self._subgrid])
+        if self._restrict is None:
+            return np.ascontiguousarray(field[self._subgrid])
+        return apply_along_axes(self._restrict, field)
 
-    def prolong(self, values: np.ndarray) -> np.ndarray:
-        """Values of (batch, *shape) states on the full grid."""
-        return apply_along_axes(self._prolong, values)
+    def prolong(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Values of (batch, *shape) states on the full grid, put into ``out`` if that is given."""
+        return apply_along_axes(self._prolong, values, out)
 
     def multiply(self, symbol: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Apply the operator with this symbol to (batch, *shape) values."""
@@ -98,10 +104,13 @@ class Band:
         """Weight of the two highest frequencies of every axis that the band cuts off, (batch,)."""
         square = np.zeros(len(values))
         for axis in self.cut:
-            points = self.shape[axis]
-            stacked = values.reshape(len(values), math.prod(self.shape[:axis]), points, -1)
-            top = self.analysis[axis][-4:] @ stacked
-            square += np.einsum("bikj,bikj->b", top, top) * (points / math.prod(self.shape))
+            points, others = self.shape[axis], math.prod(self.shape) // self.shape[axis]
+            highest = self.analysis[axis][-4:]
+            if axis == values.ndim - 2:
+                top = values.reshape(-1, points) @ highest.T
+            else:
+                top = highest @ values.reshape(-1, points, math.prod(self.shape[axis + 1 :]))
+            square += np.sum(top.reshape(len(values), -1) ** 2, axis=1) / others
         return np.sqrt(square)
 
     def blocks(self, rows: np.ndarray) -> Iterator[np.ndarray | slice]:
@@ -121,7 +130,7 @@ class Ladder:
     shape : tuple of int
         The problem's grid.
     counts : sequence of int
-        Functions along each axis, coarse to fine, odd. The first makes the first guess for the second.
+        Functions along each axis, coarse to fine. The first makes the first guess for the second.
     """
 
     def __init__(self, shape: tuple[int, ...], counts: tuple[int, ...]):
@@ -175,7 +184,10 @@ def solve(field: np.ndarray, beta: float, ladder: Ladder) -> tuple[np.ndarray, n
             steps, converged = _minimise(band, potential, u, Lu, beta, _shift(potential, beta), ERROR)
             iterations[block] += steps
             reliable[block] = converged & (band.tail(u) <= TAIL)
-            values[block] = band.prolong(u)
+            if isinstance(block, slice):
+                band.prolong(u, values[block])
+            else:
+                values[block] = band.prolong(u)
         rows = rows[~reliable[rows]]
     return values, iterations, reliable
 
@@ -192,7 +204,6 @@ def _linear_response(band, potential, c):
     axes = tuple(range(1, potential.ndim))
     w = band.multiply(1 / (band.symbol + c), potential.mean(axis=axes, keepdims=True) - potential)
     u = 1 + w + 0.5 * w * w
-    u /= np.sqrt(np.mean(u * u, axis=axes, keepdims=True))
     return u, band.multiply(band.symbol, u)
 
 
@@ -285,14 +296,19 @@ def _transform(matrices, source, first, second):
 
 @_compile
 def _gradient(u, Lu, V, r, d, Ld, scalars, constants):
-    """First r = H u - E u of normalised u; no direction yet.
+    """Normalise u, find the first r = H u - E u; no direction yet.
 
     ``scalars`` of a row: E, <z, r>, <z, next r> and the length of the last step.
     """
     n, beta = u.shape[1], constants[0]
     for row in range(u.shape[0]):
-        energy = 0.0
+        square, energy = 0.0, 0.0
         for i in range(n):
+            square += u[row, i] * u[row, i]
+        scale = 1 / math.sqrt(square / n)
+        for i in range(n):
+            u[row, i] *= scale
+            Lu[row, i] *= scale
             r[row, i] = Lu[row, i] + (V[row, i] + beta * u[row, i] * u[row, i]) * u[row, i]
             energy += r[row, i] * u[row, i]
         energy /= n

@@ -47,14 +47,15 @@ def apply_symbol(symbol: np.ndarray, values: np.ndarray) -> np.ndarray:
 def fourier_basis(points: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Real Fourier functions 1, sqrt(2) cos kx, sqrt(2) sin kx, ... of the unit period on a uniform grid.
 
-    Columns are orthonormal in the mean over the grid. For ``count == points`` even, the last is the alternating one.
+    Columns are orthonormal in the mean over any grid of at least ``count`` points, an even count excepted: its last
+    column is cos kx, the function that alternates on the grid of ``count`` points, and normalised there.
 
     Parameters
     ----------
     points : int
         Grid points.
     count : int
-        Functions, at most ``points`` and odd unless equal to it.
+        Functions, at most ``points``.
 
     Returns
     -------
@@ -66,12 +67,12 @@ def fourier_basis(points: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     phase = 2 * math.pi / points * (np.outer(np.arange(points), order) % points)
     basis = math.sqrt(2) * np.where(np.arange(count) % 2 == 0, np.sin(phase), np.cos(phase))
     basis[:, 0] = 1.0
-    if count == points and points % 2 == 0:
+    if count % 2 == 0:
         basis[:, -1] /= math.sqrt(2)
     return basis, (2 * math.pi * order) ** 2
 
 
-def apply_along_axes(matrices: Sequence[np.ndarray], values: np.ndarray) -> np.ndarray:
+def apply_along_axes(matrices: Sequence[np.ndarray], values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Apply a matrix along every axis of the grid.
 
     Parameters
@@ -79,14 +80,19 @@ def apply_along_axes(matrices: Sequence[np.ndarray], values: np.ndarray) -> np.n
     matrices : sequence of (m_a, n_a) arrays
         One for each axis a.
     values : (batch, n_1, n_2, ...) array
+    out : (batch, m_1, m_2, ...) array, optional
+        Where to put the result; contiguous.
 
     Returns
     -------
     (batch, m_1, m_2, ...) array
     """
-    values = values @ matrices[-1].T
-    for axis in range(values.ndim - 2, 0, -1):
+    last = len(matrices)
+    values = np.matmul(values, matrices[-1].T, out=out if last == 1 else None)
+    for axis in range(last - 1, 0, -1):
         shape, matrix = values.shape, matrices[axis - 1]
-        stacked = values.reshape(math.prod(shape[:axis]), shape[axis], -1)
-        values = (matrix @ stacked).reshape(*shape[:axis], len(matrix), *shape[axis + 1 :])
+        before, after = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+        result = None if out is None or axis > 1 else out.reshape(before, len(matrix), after)
+        values = np.matmul(matrix, values.reshape(before, shape[axis], after), out=result)
+        values = values.reshape(*shape[:axis], len(matrix), *shape[axis + 1 :])
     return values
