@@ -168,6 +168,7 @@ class Contraction:
 
     def __init__(self, shape: tuple[int, ...], length: float, electrons: int):
         self.shape, self.length, self.electrons = shape, length, electrons
+        self.volume = length ** len(shape)
         waves = low_waves(kinetic_energies(shape, length), electrons + 1)
         self.kinetic, self.above = waves.energy, waves.above
         self.gap = waves.above - waves.energy[-1]
@@ -221,15 +222,18 @@ class Contraction:
         for band in self.bands:
             if not pending.any():
                 break
-            level, rows = self._level(band), np.flatnonzero(pending)
-            smooth = transform(potential[rows], level.sample, last_first=True)
+            level = self._level(band)
+            smooth = transform(_take(potential, pending), level.sample, last_first=True)
             carried = _square(smooth) / math.prod(level.outer.points)
-            tail = np.zeros(len(rows)) if level.whole else np.sqrt(np.maximum(square[rows] - carried, 0))
+            tail = np.zeros(len(smooth)) if level.whole else np.sqrt(np.maximum(_take(square, pending) - carried, 0))
             fits = tail <= TAIL * self.gap
-            rows, smooth, tail = rows[fits], smooth[fits], tail[fits]
-            if rows.size:
-                density[rows], steps[rows], bound[rows] = self._solve_level(level, smooth, tail, low[rows], high[rows])
-                pending[rows] = False
+            solved = pending.copy()
+            solved[pending] = fits
+            pending &= ~solved
+            if solved.any():
+                extremes = _take(low, solved), _take(high, solved)
+                answer = self._solve_level(level, _take(smooth, fits), _take(tail, fits), *extremes)
+                density[solved], steps[solved], bound[solved] = answer
 
     def _solve_level(self, level, smooth, tail, low, high):
         inner, steps = self._contract(level, smooth)
@@ -237,11 +241,12 @@ class Contraction:
         subspace = self._rayleigh_ritz(level, smooth, inner, size)
         values = level.outer.evaluate(subspace.occupied)
         flat = values.reshape(*values.shape[:2], -1)
-        density = np.einsum("bni,bni->bi", flat, flat).reshape(-1, *level.outer.points)
-        density = normalise(density, self.electrons, self.length ** len(self.shape))
+        density = np.einsum("bni,bni->bi", flat, flat)
+        tail = tail * np.sqrt(density.max(axis=1))
+        density = normalise(density.reshape(-1, *level.outer.points), self.electrons, self.volume)
         leak, coupling = self._errors(level, smooth, tail, low, size, subspace, values)
         gap = subspace.energies[:, self.electrons] - subspace.energies[:, self.electrons - 1]
-        bound = error_bound(density, self.length ** len(self.shape), leak, coupling, gap)
+        bound = error_bound(density, self.volume, leak, coupling, gap)
         bound += 2 * level.parts[1].sum() ** 0.5 * subspace.far * subspace.extreme
         return transform(density, level.refine, last_first=False), steps + 1, bound
 
@@ -274,7 +279,9 @@ class Contraction:
         image = waves.project(values)
         states, energy = waves.step(before, image)
         step = states - before
-        hamiltonian = states @ (waves.energies * states + image).swapaxes(1, 2) + image @ step.swapaxes(1, 2)
+        work = waves.energies * states
+        work += image
+        hamiltonian = states @ work.swapaxes(1, 2) + image @ step.swapaxes(1, 2)
         root = np.linalg.inv(np.linalg.cholesky(states @ states.swapaxes(1, 2)))
         energies, rotation = np.linalg.eigh(root @ hamiltonian @ root.swapaxes(1, 2))
         mix = rotation.swapaxes(1, 2) @ root
@@ -293,7 +300,7 @@ class Contraction:
         """Bounds of the leak of the occupied space and of the error of the projected Hamiltonian.
 
         H is at least T + min V on Q, and at least ``rest`` on the complement of the block. Outside the outer waves
-        the residual is V psi; beyond the level's band V is known by its norm only.
+        the residual is V psi; ``tail`` is a bound of |V psi| for the part of V beyond the level's band.
         """
         waves, spread = level.outer, subspace.spread
         occupied = subspace.energies[:, : self.electrons]
@@ -304,14 +311,13 @@ class Contraction:
         image += (waves.energies - occupied[:, :, None]) * subspace.occupied
         rest = (self.above + low * (1 + spread**2) - 2 * size * spread) / (1 + spread**2)
         distance, beyond = np.maximum(rest - fermi, 0), np.maximum(level.beyond + low - fermi, 0)
-        height = np.abs(values).max(axis=tuple(range(1, values.ndim)))
         with np.errstate(divide="ignore", invalid="ignore"):
             weights = 1 / np.maximum(np.maximum(waves.energies, self.above) + (low - fermi)[:, None], 0)
             inside = np.einsum("bnq,bnq,bq->b", image, image, weights)
             leak = np.sqrt(inside / distance) + outside / np.sqrt(beyond * distance)
-            leak += tail * height * self.electrons**0.5 / distance
+            leak += tail * self.electrons**0.5 / distance
             coupling = leak * subspace.defect + outside / beyond * subspace.outside
-        coupling += size * subspace.shift**2 + 2 * tail * subspace.far * height
+        coupling += size * subspace.shift**2 + 2 * tail * subspace.far
         return leak, coupling + ROUNDING * (size + np.ptp(subspace.energies, axis=1))
 
 
@@ -321,6 +327,11 @@ def _keep_freed_memory() -> None:
     Otherwise every tile's temporaries are mapped anew, and the page faults cost as much as the arithmetic.
     """
     np.empty(2**21)
+
+
+def _take(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Rows where the mask is true, without a copy where it is true everywhere."""
+    return values if mask.all() else values[mask]
 
 
 def _square(values: np.ndarray) -> np.ndarray:
