@@ -39,7 +39,7 @@ def _heading(spec: NetworkSpec) -> Iterable[str]:
     yield f"{TITLES[spec.architecture]}, layers {spec.layers}, padding {spec.padding}, {d}D, phi {spec.activation}"
     sizes = f"L = {spec.levels}, m = {spec.box_size} points an axis of a box, r = {spec.rank}, K = {spec.depth}"
     yield f"grid {grid}: {sizes}"
-    options = {"transfer": spec.transfer, "kernel": spec.kernel, "bias": spec.bias}
+    options = {"transfer": f"{spec.transfer} x {spec.transfer_depth}", "kernel": spec.kernel, "bias": spec.bias}
     yield ", ".join(f"{name} {value}" for name, value in options.items())
 
 

@@ -77,8 +77,9 @@ class MultiscaleNetwork(nn.Module):
     """A map between fields on a grid: an adjacent part plus a far field that passes through the tree of boxes.
 
     Parameters are named after Algorithm 4: ``adjacent.{k}``, ``restriction.{l}``, ``kernel.{l}.{k}`` and
-    ``interpolation.{l}`` (``parallel.{l}.{k}`` for a second chain), each ``.weight`` (members, [boxes,] taps, out, in)
-    and ``.bias``. States have the layout (members, boxes, channels, batch).
+    ``interpolation.{l}`` (``parallel.{l}.{k}`` for a second chain, ``restriction_more.{l}.{k}`` and
+    ``interpolation_more.{l}.{k}`` for further layers between levels), each ``.weight``, (members, [boxes,] taps, out,
+    in), and ``.bias``. States have the layout (members, boxes, channels, batch).
 
     Parameters
     ----------
@@ -232,18 +233,46 @@ class MultiscaleNetwork(nn.Module):
 class MNNH2(MultiscaleNetwork):
     """MNN-H²: restriction and interpolation are nested, a level reads and feeds the next finer one."""
 
+    def __init__(self, spec: NetworkSpec, members: int, dtype: torch.dtype):
+        super().__init__(spec, members, dtype)
+        if spec.transfer_depth > 1:
+            self.restriction_more = self._more_layers("restriction")
+            self.interpolation_more = self._more_layers("interpolation")
+
     def far_field(self, x: torch.Tensor) -> torch.Tensor:
         """Map points to points through the nested levels: lines 6-23 of Algorithm 4."""
         finest = self.spec.levels
         zeta = {finest: self.restriction[str(finest)](x)}  # line 6
         for level in range(finest - 1, 1, -1):  # lines 7-9
-            zeta[level] = self.restriction[str(level)](zeta[level + 1])
+            zeta[level] = self.restrict(level, zeta[level + 1])
         for level in self.spec.level_range():  # lines 10-14
             zeta[level] = self.kernel_part(level, zeta[level])
         chi = 0  # line 15
         for level in self.spec.level_range():  # lines 16-23, ReshapeM being part of the interpolation
-            chi = self.interpolation[str(level)](chi + zeta[level])
+            chi = self.interpolate(level, chi + zeta[level])
         return chi
+
+    def restrict(self, level: int, x: torch.Tensor) -> torch.Tensor:
+        """Map the state of the next finer level to a level's: line 8, and further layers on each box."""
+        x = self.restriction[str(level)](x)
+        return self.restriction_more[str(level)](x) if self._has_more(level) else x
+
+    def interpolate(self, level: int, x: torch.Tensor) -> torch.Tensor:
+        """Map the state of a level to the next finer one's, or to points: lines 18-19 or 22-23."""
+        x = self.interpolation_more[str(level)](x) if self._has_more(level) else x
+        return self.interpolation[str(level)](x)
+
+    def _has_more(self, level: int) -> bool:
+        return self.spec.transfer_depth > 1 and level < self.spec.levels
+
+    def _more_layers(self, part: str) -> nn.ModuleDict:
+        chains = {}
+        for level in range(2, self.spec.levels):
+            alone = np.arange(2 ** (level * self.spec.dimension))[:, None]
+            options = {**self._transfer_options(part), **self._common}
+            layers = [GatherLayer(alone, len(alone), **options) for _ in range(self.spec.transfer_depth - 1)]
+            chains[str(level)] = KernelChain(layers)
+        return nn.ModuleDict(chains)
 
     def _transfer_options(self, part: str) -> dict:
         spec = self.spec

@@ -94,18 +94,26 @@ def layer_sizes(spec: NetworkSpec) -> Iterator[LayerSize]:
     for level in reversed(spec.level_range()):
         taps, channels = _below(spec, level)
         yield _size(spec, "restriction", level, 1, (taps, channels, r))
+        yield from _more(spec, "restriction", level)
     for level in spec.level_range():
         for k in range(1, (2 if spec.kernel == "parallel" else 1) * depth + 1):
             yield _size(spec, "kernel", level, k, (_window(spec, band(level)), r, r))
     for level in spec.level_range():
         taps, channels = _below(spec, level)
-        yield _size(spec, "interpolation", level, 1, (taps, r, channels))
+        yield from _more(spec, "interpolation", level)
+        yield _size(spec, "interpolation", level, spec.transfer_depth, (taps, r, channels))
 
 
 def _size(spec: NetworkSpec, part: str, level: int, k: int, matrices: tuple[int, int, int]) -> LayerSize:
     taps, inputs, outputs = matrices
     boxes = 2 ** (level * spec.dimension)
     return LayerSize(part, level, k, boxes, taps, inputs, outputs, spec.is_local(part, k), spec.bias)
+
+
+def _more(spec: NetworkSpec, part: str, level: int) -> Iterator[LayerSize]:
+    """Yield the layers of a restriction or an interpolation that act on each box alone."""
+    for k in range(1, spec.transfer_depth if level < spec.levels else 1):
+        yield _size(spec, part, level, k + (part == "restriction"), (1, spec.rank, spec.rank))
 
 
 def _window(spec: NetworkSpec, width: int) -> int:

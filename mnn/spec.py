@@ -42,6 +42,9 @@ class NetworkSpec:
         Whether layers have biases.
     transfer : {"linear", "nonlinear"}
         Whether phi acts in the nested restriction and interpolation (Algorithm 4, lines 8 and 18) too. MNN-H² only.
+    transfer_depth : int
+        Layers of each nested restriction and interpolation: all but one act on each box alone, behind the restriction
+        and before the interpolation. MNN-H² only.
     kernel : {"chain", "residual", "parallel"}
         The far-field kernel layers of a level one after another, each added to its input, or two chains side by side.
 
@@ -61,19 +64,21 @@ class NetworkSpec:
     activation: str = "relu"
     bias: bool = True
     transfer: str = "linear"
+    transfer_depth: int = 1
     kernel: str = "chain"
 
     def __post_init__(self):
         for key, allowed in CHOICES.items():
             if getattr(self, key) not in allowed:
                 raise ValueError(f"{key}: {getattr(self, key)!r} given, {' or '.join(map(repr, allowed))} allowed")
-        for key, least in (("levels", 2), ("rank", 1), ("depth", 1)):
+        for key, least in (("levels", 2), ("rank", 1), ("depth", 1), ("transfer_depth", 1)):
             value = getattr(self, key)
             if not _is_integer(value) or value < least:
                 raise ValueError(f"{key}: {value!r} given, an integer of at least {least} expected")
         object.__setattr__(self, "shape", _checked_shape(self.shape, self.levels))
-        if self.architecture == "mnn-h" and self.transfer == "nonlinear":
-            raise ValueError("transfer: 'nonlinear' given, 'mnn-h' has no nested layers: 'linear' allowed")
+        for key, only in (("transfer", "linear"), ("transfer_depth", 1)):
+            if self.architecture == "mnn-h" and getattr(self, key) != only:
+                raise ValueError(f"{key}: {getattr(self, key)!r} given, 'mnn-h' has no nested layers: {only!r} allowed")
 
     @classmethod
     def from_dict(cls, spec: Mapping) -> "NetworkSpec":

@@ -111,9 +111,14 @@ class PlainNetwork:
         zeta = {L: self.lcr(f"restriction.{L}", v[None], spec.box_size)}
         for level in range(L - 1, 1, -1):
             zeta[level] = transfer(self.lcr(f"restriction.{level}", zeta[level + 1], 2))
+            for k in range(1, spec.transfer_depth):
+                zeta[level] = transfer(self.lcr(f"restriction_more.{level}.{k}", zeta[level], 1))
         chi = np.zeros_like(zeta[2])
         for level in range(2, L):
-            chi = transfer(self.lci(f"interpolation.{level}", chi + self.kernels(level, zeta[level]), 2))
+            chi = chi + self.kernels(level, zeta[level])
+            for k in range(1, spec.transfer_depth):
+                chi = transfer(self.lcr(f"interpolation_more.{level}.{k}", chi, 1))
+            chi = transfer(self.lci(f"interpolation.{level}", chi, 2))
         return self.lci(f"interpolation.{L}", chi + self.kernels(L, zeta[L]), spec.box_size)
 
     def separate(self, v):

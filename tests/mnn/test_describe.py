@@ -16,7 +16,7 @@ CASES = [
     PAPER,
     {**PAPER, "architecture": "mnn-h"},
     {**PAPER, "layers": "mix", "padding": "zero"},
-    {"shape": (32, 32), "levels": 3, "rank": 2, "depth": 2, "layers": "lc", "kernel": "parallel"},
+    {"shape": (32, 32), "levels": 3, "rank": 2, "depth": 2, "layers": "lc", "kernel": "parallel", "transfer_depth": 2},
 ]
 
 

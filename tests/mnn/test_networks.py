@@ -37,7 +37,9 @@ def fields(spec, batch=3, seed=1):
 def assert_same_as_plain(net, v):
     plain = PlainNetwork(net.spec, net.state_dict())
     expected = np.stack([plain(sample) for sample in v.numpy()])
-    np.testing.assert_allclose(net(v).detach().numpy(), expected, rtol=EXACT, atol=EXACT * np.abs(expected).max())
+    for apply in (net, net.reference):
+        u = apply(v).detach().numpy()
+        np.testing.assert_allclose(u, expected, rtol=EXACT, atol=EXACT * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("padding", ["periodic", "zero"])
@@ -52,10 +54,11 @@ def test_network_is_algorithm_4(grid, architecture, layers, padding):
 OPTIONS = {
     "linear": {"activation": "identity", "bias": False},
     "nonlinear transfer": {"transfer": "nonlinear"},
+    "deep transfer": {"transfer": "nonlinear", "transfer_depth": 3},
     "residual": {"kernel": "residual"},
     "parallel": {"kernel": "parallel", "layers": "lc"},
     "parallel mnn-h": {"kernel": "parallel", "architecture": "mnn-h"},
-    "all": {"kernel": "parallel", "transfer": "nonlinear", "layers": "mix", "padding": "zero"},
+    "all": {"kernel": "parallel", "transfer": "nonlinear", "transfer_depth": 2, "layers": "mix", "padding": "zero"},
 }
 
 
@@ -276,6 +279,7 @@ BAD = [
     ({"activation": "tanh"}, "activation"),
     ({"kernel": "resnet"}, "kernel"),
     ({"architecture": "mnn-h", "transfer": "nonlinear"}, "transfer"),
+    ({"architecture": "mnn-h", "transfer_depth": 2}, "transfer_depth"),
     ({"channels": 6}, "channels"),
     ({"members": 0}, "members"),
     ({"members": 2, "seed": [1]}, "seed"),

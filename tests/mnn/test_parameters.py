@@ -35,18 +35,21 @@ GRID = itertools.product(
     ["cnn", "lc", "mix"],
     ["mnn-h2", "mnn-h"],
     [True, False],
-    ["chain", "parallel"],
+    [("chain", 1), ("parallel", 2)],
 )
 
 
 def test_closed_forms_are_the_networks_built():
     """Every part, over a grid of dimension, levels, box size, rank, depth, layers, architecture, bias and chains."""
-    for (d, levels, m), (rank, depth), layers, architecture, bias, kernel in GRID:
+    for (d, levels, m), (rank, depth), layers, architecture, bias, (kernel, transfer_depth) in GRID:
         spec = {"shape": (m * 2**levels,) * d, "levels": levels, "rank": rank, "depth": depth, "layers": layers}
+        if architecture == "mnn-h2":
+            spec["transfer_depth"] = transfer_depth
         net = mnn.network(**spec, architecture=architecture, bias=bias, kernel=kernel, padding="zero")
         parts = dict.fromkeys(("adjacent", "restriction", "kernel", "interpolation"), 0)
         for name, parameter in net.named_parameters():
-            parts[name.split(".")[0].replace("parallel", "kernel")] += parameter.numel()
+            part = name.split(".")[0].removesuffix("_more")
+            parts[part.replace("parallel", "kernel")] += parameter.numel()
         assert closed_form(net.spec) == parts
 
 
