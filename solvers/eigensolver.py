@@ -110,8 +110,11 @@ class _Davidson:
         self.high = np.where(kinetic > waves.cutoff, kinetic + potential.mean(), np.inf)
 
     def run(self, electrons: int, count: int):
-        """Iterate ``count`` states until the occupied ones have converged: energies, vectors, residual norms, steps."""
-        space = self.dense[:, :count].T @ self.basis
+        """Iterate ``count`` states until the occupied ones have converged: energies, vectors, residual norms, steps.
+
+        The start holds twice as many, lest a state of another symmetry, orthogonal to all others, be left out.
+        """
+        space = self.dense[:, : 2 * count].T @ self.basis
         image = self._apply(space)
         step = 0
         while True:

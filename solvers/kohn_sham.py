@@ -39,6 +39,7 @@ class KohnSham(Problem):
     dimensions: ClassVar[tuple[int, ...]] = (1, 2, 3)
     robust: ClassVar[str] = "eigensolver"
     tolerance: ClassVar[float] = 1e-6
+    agreement: float = 2e-6
     hint: ClassVar[str] = "the density is not defined where the gap above the n_electrons lowest states vanishes"
 
     def __init__(self, shape: tuple[int, ...], n_electrons: int = 2):
