@@ -1,7 +1,9 @@
 """Where the time of making data goes, and what a second rank brings: ``python -m benchmarks.generate``.
 
-The work of one rank is taken apart (drawing parameters, evaluating fields, solving, writing), then the same samples
-are made by the command line under mpiexec with 1, 2, ... ranks, in turns. One thread a rank.
+The work of one rank is taken apart (drawing parameters, evaluating fields, solving, writing), then the command line
+is run, in turns, with one rank, as several jobs of one rank at once, and as one job of several ranks. The jobs at
+once share the machine's memory and clock but not their work: the job of several ranks is judged by them as well as
+by the multiple of one rank, which a busy machine does not give to anybody. One thread a rank.
 """
 
 import argparse
@@ -71,25 +73,43 @@ def take_apart(specification: Specification, count: int, folder: Path) -> dict[s
     return {part: 1e6 * value / count for part, value in seconds.items()}
 
 
-def rate(arguments: list[str], ranks: int) -> float:
-    """Samples per second, as the command line itself reports them: from the first block on."""
-    command = [shutil.which("mpiexec"), "-n", str(ranks), sys.executable, "-m", "solvers.generate", *arguments]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(re.search(r"\((\d+) samples/s", output).group(1))
+def start(name: str, first: int, last: int, path: Path, ranks: int) -> subprocess.Popen:
+    """Start the command line for samples first..last-1."""
+    problem, field, _ = CASES[name]
+    options = {"problem": json.dumps(problem), "field": json.dumps(field), "seed": 1, "split": "train"}
+    options |= {"start": first, "stop": last, "output": path}
+    arguments = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    launcher = [shutil.which("mpiexec"), "-n", str(ranks)] if ranks > 1 else []
+    command = [*launcher, sys.executable, "-m", "solvers.generate", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def measure(name: str, ranks: list[int], folder: Path) -> dict:
-    """Measure one case: the parts of one rank, and the rate of each number of ranks (medians of turns)."""
+def finish(job: subprocess.Popen) -> float:
+    """Wait for a job; samples per second as it reports them, from its first block on."""
+    output, _ = job.communicate()
+    if job.returncode:
+        raise subprocess.CalledProcessError(job.returncode, job.args)
+    return float(re.search(r"\((\d+) samples/s", output.splitlines()[-1]).group(1))
+
+
+def turn(name: str, ranks: int, folder: Path) -> dict[str, float]:
+    """Rates of one rank, of several jobs of one rank at once, and of one job of several ranks, one after the other."""
+    count, part = CASES[name][2], CASES[name][2] // ranks
+    alone = finish(start(name, 0, part, folder / "alone.nc", 1))
+    jobs = [start(name, n * part, (n + 1) * part, folder / f"{n}.nc", 1) for n in range(ranks)]
+    apart = sum([finish(job) for job in jobs])
+    return {"alone": alone, "apart": apart, "together": finish(start(name, 0, count, folder / "together.nc", ranks))}
+
+
+def measure(name: str, ranks: int, folder: Path) -> dict:
+    """Measure one case: the parts of one rank, and the medians of turns with all ranks."""
     problem, field, count = CASES[name]
     specification = Specification.make(problem, field, seed=1, split="train")
-    row = {"case": name, "samples": count} | take_apart(specification, count, folder)
-    options = {"problem": json.dumps(problem), "field": json.dumps(field), "seed": 1, "split": "train", "start": 0}
-    options |= {"stop": count, "output": folder / "ranks.nc"}
-    arguments = [text for key, value in options.items() for text in (f"--{key}", str(value))]
-    turns = [{number: rate(arguments, number) for number in ranks} for _ in range(TURNS)]
-    for number in ranks:
-        row[f"rate_{number}"] = statistics.median(turn[number] for turn in turns)
-        row[f"efficiency_{number}"] = row[f"rate_{number}"] * ranks[0] / (row[f"rate_{ranks[0]}"] * number)
+    row = {"case": name, "samples": count, "ranks": ranks} | take_apart(specification, count, folder)
+    turns = [turn(name, ranks, folder) for _ in range(TURNS)]
+    row |= {key: statistics.median(found[key] for found in turns) for key in turns[0]}
+    row["efficiency"] = statistics.median(found["together"] / (ranks * found["alone"]) for found in turns)
+    row["efficiency_apart"] = statistics.median(found["together"] / found["apart"] for found in turns)
     return row
 
 
@@ -97,14 +117,14 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.generate", description=__doc__.splitlines()[0])
     parser.add_argument("--case", action="append", choices=CASES, help="a case to measure (may be repeated; all)")
-    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2], help="numbers of ranks (1 2)")
+    parser.add_argument("--ranks", type=int, default=2, help="ranks (2)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     rows = []
     for name in options.case or CASES:
         with tempfile.TemporaryDirectory() as folder:
             rows.append(measure(name, options.ranks, Path(folder)))
-        _tell(rows[-1], options.ranks)
+        _tell(rows[-1])
     if options.csv is not None:
         with options.csv.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, rows[0])
@@ -113,12 +133,11 @@ def main() -> int:
     return 0
 
 
-def _tell(row: dict, ranks: list[int]) -> None:
-    parts = ", ".join(f"{part} {row[part]:.1f}" for part in PARTS)
-    print(f"{row['case']}: us a sample on one rank: {parts}")
-    for number in ranks:
-        efficiency = f"{100 * row[f'efficiency_{number}']:.0f} % efficiency"
-        print(f"  {number} rank(s): {row[f'rate_{number}']:.0f} samples/s, {efficiency}", flush=True)
+def _tell(row: dict) -> None:
+    print(f"{row['case']}: us a sample on one rank: " + ", ".join(f"{part} {row[part]:.1f}" for part in PARTS))
+    rates = f"one rank {row['alone']:.0f}, {row['ranks']} jobs apart {row['apart']:.0f}, together {row['together']:.0f}"
+    efficiency = f"{100 * row['efficiency']:.0f} % of {row['ranks']} times one rank"
+    print(f"  samples/s: {rates}: {efficiency}, {100 * row['efficiency_apart']:.0f} % of the jobs apart", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -22,8 +23,9 @@ from solvers.dataset import Block, DatasetError
 from solvers.specification import SampleError, Specification
 from solvers.writer import Writer
 
-AHEAD = 2
-"""Blocks a rank holds: one in work, one to begin with at once."""
+AHEAD = 3
+"""Blocks a rank holds at most, solved and not yet taken by the root included; bounds its memory. While the root
+solves and writes, a rank has work for as long as that takes."""
 INTERVAL = 10.0
 """Seconds between two lines of progress where there is no terminal."""
 
@@ -132,10 +134,16 @@ def _parser() -> Parser:
     return parser
 
 
+def _ahead(blocks: range, ranks: int) -> int:
+    """Blocks handed to a rank in advance: fewer where there are few, so that every rank gets some."""
+    return min(AHEAD, max(1, len(blocks) // ranks))
+
+
 def _lead(comm, specification: Specification, writer: Writer) -> "Summary":
     """Hand out blocks, solve some, write all: whatever has arrived is written before the root solves again."""
-    waiting = iter(specification.blocks(writer.start, writer.stop))
-    for worker in AHEAD * list(range(1, comm.size)):
+    blocks = specification.blocks(writer.start, writer.stop)
+    waiting = iter(blocks)
+    for worker in _ahead(blocks, comm.size) * list(range(1, comm.size)):
         comm.send(next(waiting, None), worker)
     summary = Summary(writer.stop - writer.start)
     while writer.written < writer.stop - writer.start:
@@ -155,23 +163,23 @@ def _lead(comm, specification: Specification, writer: Writer) -> "Summary":
 
 
 def _follow(comm, job: Job) -> None:
-    """Solve what the root hands out until it has said ``AHEAD`` times that there is no more."""
+    """Solve what the root hands out, until it has answered every block with the word that there is no more."""
     specification = Specification.from_json(job.specification)
-    request = None
-    ended = 0
-    while ended < AHEAD:
+    left = ahead = _ahead(specification.blocks(job.start, job.stop), comm.size)
+    sent = deque()
+    while left:
         index = comm.recv(source=0)
         if index is None:
-            ended += 1
+            left -= 1
             continue
         try:
             result = specification.block(index).crop(job.start, job.stop)
         except SampleError as error:
             result = str(error)
-        if request is not None:
-            request.wait()
-        request = comm.isend((comm.rank, result), 0)
-    if request is not None:
+        if len(sent) == ahead:
+            sent.popleft().wait()
+        sent.append(comm.isend((comm.rank, result), 0))
+    for request in sent:
         request.wait()
 
 
