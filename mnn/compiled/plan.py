@@ -12,7 +12,7 @@ from mnn.layers import BoxLayer, GatherLayer
 CHUNK = 32
 """Boxes whose outer products are summed at a time, so that the states they need stay in the nearest cache."""
 
-SHARED_BLOCKS, LOCAL_BLOCKS = 1, 3
+SHARED_BLOCKS, LOCAL_BLOCKS = 3, 5
 """Blocks of samples in a tile: more of them share the cost of reading weights, and of adding up the sums of their
 gradients, which is large where boxes have weights of their own. Odd: rows a power of two apart crowd the cache."""
 
