@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
+"""The error model of numpy: a test for division by zero would keep loops from being vectorised."""
 TERMS = 16
 """Exponentials in the sum. A constant of the compiled code, so that a cell's terms fill whole registers."""
 KRYLOV = 60
@@ -44,7 +46,7 @@ class Medium(NamedTuple):
     jumps: np.ndarray
 
 
-@numba.njit(cache=True)
+@numba.njit(**OPTIONS)
 def allocate(n):
     """Room for a sample of n cells, used again for every sample of a batch."""
     omega, steepness, nodal, jumps = np.empty(n), np.empty(n + 1), np.empty(n), np.empty(n)
@@ -80,7 +82,7 @@ def exponential(x, power):
         x[i] *= power[i]
 
 
-@numba.njit(cache=True, fastmath={"contract", "reassoc"})
+@numba.njit(**OPTIONS)
 def prepare(tables, mu_s, medium):
     """Fill ``medium`` with everything that a product needs of one sample."""
     n, order = mu_s.size, tables.weights.shape[1]
@@ -106,7 +108,7 @@ def prepare(tables, mu_s, medium):
         width[k] = 1 / width[k]
 
 
-@numba.njit(cache=True, fastmath={"contract", "reassoc"})
+@numba.njit(**OPTIONS)
 def sweep(tables, decay, jumps, ends, out):
     """Half the sum over nodes of E_3 (distance) x jump, with states entering at both ends; adds to ``out``.
 
@@ -128,7 +130,7 @@ def sweep(tables, decay, jumps, ends, out):
         out[k] += 0.5 * right
 
 
-@numba.njit(cache=True, fastmath={"contract", "reassoc"})
+@numba.njit(**OPTIONS)
 def source(tables, medium, out):
     """Write (E_2(tau) + E_2(T - tau)) / (2 mu_a) at the centres into ``out``."""
     ends = np.empty((2, TERMS))
@@ -138,7 +140,7 @@ def source(tables, medium, out):
     sweep(tables, medium.decay, medium.jumps, ends, out)
 
 
-@numba.njit(cache=True, fastmath={"contract", "reassoc"})
+@numba.njit(**OPTIONS)
 def scatter(tables, medium, e, out):
     """Write 1/2 int E_1 omega e at the centres into ``out``."""
     n, steepness = e.size, medium.steepness
@@ -163,7 +165,7 @@ def scatter(tables, medium, e, out):
     sweep(tables, medium.decay, jumps, ends, out)
 
 
-@numba.njit(cache=True, fastmath={"contract", "reassoc"})
+@numba.njit(**OPTIONS)
 def orthogonalise(basis, k, column):
     """Make row k + 1 of ``basis`` orthonormal to the rows before it; the coefficients go into ``column``."""
     new = basis[k + 1]
@@ -182,7 +184,7 @@ def orthogonalise(basis, k, column):
         new *= 1 / column[k + 1]
 
 
-@numba.njit(cache=True)
+@numba.njit(**OPTIONS)
 def rotate(R, k, rotations, rhs):
     """Apply the Givens rotations so far to column k of R, and a new one that makes it upper triangular."""
     for i in range(k):
@@ -195,7 +197,7 @@ def rotate(R, k, rotations, rhs):
     rhs[k], rhs[k + 1] = c * rhs[k], -s * rhs[k]
 
 
-@numba.njit(cache=True)
+@numba.njit(**OPTIONS)
 def gmres(tables, medium, basis, R, e):
     """Solve e - 1/2 int E_1 omega e = g; ``e`` holds g, where the search starts, and then the solution.
 
@@ -223,7 +225,7 @@ def gmres(tables, medium, basis, R, e):
     return k + 1, converged
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(nogil=True, **OPTIONS)
 def solve(tables, field):
     """Densities (batch, N), products taken (batch,) and success (batch,) of a batch of scattering coefficients."""
     batch, n = field.shape
@@ -239,7 +241,7 @@ def solve(tables, field):
     return values, products, converged
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(nogil=True, **OPTIONS)
 def residuals(tables, field, values):
     """Relative residuals |u - K(mu_s u + 1)| / |u| of a batch."""
     batch, n = field.shape
