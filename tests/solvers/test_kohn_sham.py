@@ -213,6 +213,7 @@ def test_fine_structure_is_carried_by_finer_bands(harmonic):
     (x,) = problem.coordinates()
     field = (-gaussian(x, 0.2) - 0.9 * gaussian(x, 0.9) + 0.8 * np.cos(np.pi * harmonic * x))[None]
     solution, exact = problem.solve(field), problem.solve(field, "eigensolver")
+    assert not solution.fallback.any()
     assert np.all(error(solution.values, exact.values) < solution.residual + exact.residual)
     assert error(exact.values, dense_density(field[0], 2)[None]).max() < DENSE
 
