@@ -155,8 +155,8 @@ class _Subspace:
 class Contraction:
     """The fast path for one grid and number of electrons.
 
-    Each sample is solved on the coarsest band that carries its potential; samples beyond the method's reach are left
-    alone.
+    Each sample is solved on the coarsest band that carries its potential, and on finer ones while its error may be
+    too large; samples beyond the method's reach are left alone.
 
     Parameters
     ----------
@@ -164,10 +164,12 @@ class Contraction:
     length : float
         Period along each axis.
     electrons : int
+    goal : float
+        Bound of the relative error that is small enough.
     """
 
-    def __init__(self, shape: tuple[int, ...], length: float, electrons: int):
-        self.shape, self.length, self.electrons = shape, length, electrons
+    def __init__(self, shape: tuple[int, ...], length: float, electrons: int, goal: float):
+        self.shape, self.length, self.electrons, self.goal = shape, length, electrons, goal
         self.volume = length ** len(shape)
         waves = low_waves(kinetic_energies(shape, length), electrons + 1)
         self.kinetic, self.above = waves.energy, waves.above
@@ -204,7 +206,7 @@ class Contraction:
         steps : (batch,) int64
             Steps of the contraction, the outer one included.
         bound : (batch,) float64
-            Bound of the relative l2 error of the density; infinite beyond the method's reach.
+            Bound of the relative l2 error of the density; above ``goal``, maybe infinite, beyond the method's reach.
         """
         density = np.zeros(field.shape)
         steps, bound = np.zeros(len(field), dtype=np.int64), np.full(len(field), np.inf)
@@ -229,11 +231,11 @@ class Contraction:
             fits = tail <= TAIL * self.gap
             solved = pending.copy()
             solved[pending] = fits
-            pending &= ~solved
             if solved.any():
                 extremes = _take(low, solved), _take(high, solved)
                 answer = self._solve_level(level, _take(smooth, fits), _take(tail, fits), *extremes)
                 density[solved], steps[solved], bound[solved] = answer
+                pending[solved] = (bound[solved] > self.goal) & np.isfinite(bound[solved])
 
     def _solve_level(self, level, smooth, tail, low, high):
         inner, steps = self._contract(level, smooth)

@@ -51,7 +51,7 @@ class KohnSham(Problem):
         self.n_electrons = int(n_electrons)
         self.block_size = 256 if len(self.shape) == 1 else 64
         self.volume = self.length ** len(self.shape)
-        self._contraction = Contraction(self.shape, self.length, self.n_electrons)
+        self._contraction = Contraction(self.shape, self.length, self.n_electrons, self.tolerance)
         self._eigensolver = PlaneWaveEigensolver(self.shape, self.length)
 
     @property
