@@ -4,8 +4,9 @@ An experiment is one network trained on one data set by one recipe; a figure is 
 experiment. Figures that ask for the same experiment share it.
 """
 
+import json
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from math import ceil
 
 from mnn.spec import NetworkSpec
@@ -98,10 +99,10 @@ class Study:
         changed = (spec, wells) != (base.problem, base.field)
         variant = name + "".join(f"-{axis}{value}" for axis, value in overrides.items()) if changed else name
         if variant not in self.data:
-            made = _built(f"{path}.problem", problem, spec)
+            made = _built(f"{path}.problem", _problem, {"spec": json.dumps(spec)})
             _built(f"{path}.field", Wells, wells)
             self.data[variant] = Data(
-                variant, base.title, made.spec, wells, base.seed, base.precision, base.samples.model_dump(), base.shard
+                variant, base.title, made, wells, base.seed, base.precision, base.samples.model_dump(), base.shard
             )
         return self.data[variant]
 
@@ -151,6 +152,12 @@ def study(config: dict) -> Study:
             except ConfigError as error:
                 raise ConfigError(f"{error} (tier {tier!r})") from None
     return chosen
+
+
+@cache
+def _problem(spec: str) -> dict:
+    """Full specification of a problem, defaults filled in; kept, since tiers and variants share problems."""
+    return problem(**json.loads(spec)).spec
 
 
 def _within(path: str, count: int, data: Data, split: str) -> None:
