@@ -5,21 +5,23 @@ of the fields depend neither on the number of ranks nor on the limits of the sha
 Exit code 2 and one line for bad input, 1 for samples or files that could not be made; then there is no file.
 """
 
+import io
 import os
 import signal
 import sys
 import time
 import traceback
 from collections import deque
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass
 
-from solvers.command import Parser, json_object, one_line, run_on_one_thread
+from solvers.command import Parser, json_object, one_line, run_from_cache, run_on_one_thread
 
 if __name__ == "__main__":
     run_on_one_thread()  # before anything heavy is imported
 
 from solvers.dataset import Block, DatasetError
+from solvers.problem import ConvergenceError
 from solvers.specification import SampleError, Specification
 from solvers.writer import Writer
 
@@ -32,18 +34,20 @@ INTERVAL = 10.0
 
 @dataclass(frozen=True)
 class Job:
-    """What the root tells the other ranks: samples start..stop-1 of a specification, as JSON."""
+    """What the command line asks for; only the root opens the writer."""
 
-    specification: str
-    start: int
-    stop: int
+    specification: Specification
+    writer: Writer
 
 
 def main() -> int:
     """Run the command line on every rank."""
+    job, text = understand(sys.argv[1:])
+    if isinstance(job, Job):
+        run_from_cache(lambda: _one_sample(job.specification))
     comm = _communicator()
     try:
-        return _generate(comm)
+        return _generate(comm, job, text)
     except BaseException as error:
         if isinstance(error, (SampleError, DatasetError)):
             print(f"generate: {one_line(error)}", file=sys.stderr, flush=True)
@@ -53,6 +57,13 @@ def main() -> int:
         if comm.size > 1:
             comm.Abort(1)
         return 1
+
+
+def _one_sample(specification: Specification) -> None:
+    """Run all compiled code once; if the sample cannot be solved, that will be told where it counts."""
+    with suppress(ValueError, ConvergenceError):
+        field = specification.fields(specification.draw(0, 1))
+        specification.problem.solve(field, specification.method)
 
 
 class _Alone:
@@ -73,50 +84,55 @@ def _communicator():
     return pkl5.Intracomm(MPI.COMM_WORLD)
 
 
-def _generate(comm) -> int:
-    """Let the root check everything before any rank works; its verdict is a job or an exit code."""
+def _generate(comm, job: Job | int, text: str) -> int:
+    """Let the root open the file before any rank works, then make the shard; all ranks return the same code."""
     with ExitStack() as stack:
-        verdict, writer = None, None
+        code = None
         if comm.rank == 0:
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-            try:
-                verdict, specification, writer = prepare(comm.size, sys.argv[1:])
-                stack.enter_context(writer)
-            except ValueError as error:
-                print(f"generate: {one_line(error)}", file=sys.stderr, flush=True)
-                verdict = 2
-            except SystemExit:
-                verdict = 0
-        verdict = comm.bcast(verdict)
-        if isinstance(verdict, int):
-            return verdict
+            code, text = _open(comm, job, text, stack)
+            print(text, end="", file=sys.stderr if code else sys.stdout, flush=True)
+        code = comm.bcast(code)
+        if code is not None:
+            return code
         if comm.rank > 0:
-            _follow(comm, verdict)
+            _follow(comm, job)
         else:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
             began = time.perf_counter()
-            summary = _lead(comm, specification, writer)
+            summary = _lead(comm, job)
     if comm.rank == 0:
-        print(summary.line(writer, comm.size, time.perf_counter() - began))
+        print(summary.line(job.writer, comm.size, time.perf_counter() - began))
     return 0
 
 
-def prepare(ranks: int, arguments: list[str]) -> tuple[Job, Specification, Writer]:
-    """Parse and check the command line.
+def _open(comm, job: Job | int, text: str, stack: ExitStack) -> tuple[int | None, str]:
+    """Open the file of a job; an exit code and what to print if there is nothing to do."""
+    if not isinstance(job, Job):
+        return job, text
+    try:
+        if comm.size == 1 and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+            raise ValueError("srun started tasks that do not know of each other: use mpiexec -n R, or srun --mpi=pmi2")
+        stack.enter_context(job.writer)
+    except ValueError as error:
+        return 2, f"generate: {one_line(error)}\n"
+    return None, ""
 
-    Raises
-    ------
-    ValueError
-        If anything is not allowed; one line.
-    """
-    if ranks == 1 and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        raise ValueError("srun started tasks that do not know of each other: use mpiexec -n R, or srun --mpi=pmi2")
-    options = _parser().parse_args(arguments)
-    if not 0 <= options.start < options.stop:
-        raise ValueError(f"--start: samples {options.start} to {options.stop} given, 0 <= start < stop allowed")
-    names = ("problem", "field", "seed", "split", "precision", "method")
-    specification = Specification.make(**{name: getattr(options, name) for name in names})
-    writer = Writer(options.output, specification.header(), options.start, options.stop)
-    return Job(specification.json(), options.start, options.stop), specification, writer
+
+def understand(arguments: list[str]) -> tuple[Job | int, str]:
+    """Parse and check the command line: a job, or an exit code and what to print."""
+    text = io.StringIO()
+    try:
+        with redirect_stdout(text):
+            options = _parser().parse_args(arguments)
+        if not 0 <= options.start < options.stop:
+            raise ValueError(f"--start: samples {options.start} to {options.stop} given, 0 <= start < stop allowed")
+        names = ("problem", "field", "seed", "split", "precision", "method")
+        specification = Specification.make(**{name: getattr(options, name) for name in names})
+        return Job(specification, Writer(options.output, specification.header(), options.start, options.stop)), ""
+    except ValueError as error:
+        return 2, f"generate: {one_line(error)}\n"
+    except SystemExit:
+        return 0, text.getvalue()
 
 
 def _parser() -> Parser:
@@ -139,8 +155,9 @@ def _ahead(blocks: range, ranks: int) -> int:
     return min(AHEAD, max(1, len(blocks) // ranks))
 
 
-def _lead(comm, specification: Specification, writer: Writer) -> "Summary":
+def _lead(comm, job: Job) -> "Summary":
     """Hand out blocks, solve some, write all: whatever has arrived is written before the root solves again."""
+    specification, writer = job.specification, job.writer
     blocks = specification.blocks(writer.start, writer.stop)
     waiting = iter(blocks)
     for worker in _ahead(blocks, comm.size) * list(range(1, comm.size)):
@@ -164,8 +181,8 @@ def _lead(comm, specification: Specification, writer: Writer) -> "Summary":
 
 def _follow(comm, job: Job) -> None:
     """Solve what the root hands out, until it has answered every block with the word that there is no more."""
-    specification = Specification.from_json(job.specification)
-    left = ahead = _ahead(specification.blocks(job.start, job.stop), comm.size)
+    specification, start, stop = job.specification, job.writer.start, job.writer.stop
+    left = ahead = _ahead(specification.blocks(start, stop), comm.size)
     sent = deque()
     while left:
         index = comm.recv(source=0)
@@ -173,7 +190,7 @@ def _follow(comm, job: Job) -> None:
             left -= 1
             continue
         try:
-            result = specification.block(index).crop(job.start, job.stop)
+            result = specification.block(index).crop(start, stop)
         except SampleError as error:
             result = str(error)
         if len(sent) == ahead:
