@@ -157,7 +157,7 @@ class _Network(torch.autograd.Function):
 
 def _run_forward(plan: Plan, weights: Weights, v: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
     """Return the output and the states, which ``keep`` makes fit for the backward pass."""
-    members, points, alone = weights.members, len(plan.points), v.ndim == len(plan.shape) + 1
+    members, points, alone = weights.members, len(plan.places), v.ndim == len(plan.shape) + 1
     batch = v.shape[0] if alone else v.shape[1]
     u = v.new_empty((batch, *plan.shape) if alone and members == 1 else (members, batch, *plan.shape))
     tile, tiles, padded = _tiles(plan, batch, v.dtype)
@@ -180,7 +180,7 @@ def _run_backward(
     plan: Plan, weights: Weights, grad_u: Tensor, arena: np.ndarray, to_input: bool
 ) -> tuple[Tensor | None, Tensor]:
     """Return the gradients of the input, (members, batch, points), if asked for, and of the weights, as one vector."""
-    members, points, numbers = weights.members, len(plan.points), sum(leaf.numel() for leaf in weights.leaves)
+    members, points, numbers = weights.members, len(plan.places), sum(leaf.numel() for leaf in weights.leaves)
     batch = grad_u.shape[-len(plan.shape) - 1]
     grad_v = grad_u.new_empty((members, batch, points) if to_input else (0, 0, 0))
     tile, tiles, _ = _tiles(plan, batch, grad_u.dtype)

@@ -87,7 +87,7 @@ class _Emitter:
         """Copy a number into all lanes of a block."""
         empty = ir.Constant(self.block, ir.Undefined)
         first = self.builder.insert_element(empty, number, _INT32(0))
-        return self.builder.shuffle_vector(first, empty, _lanes(0, self.lanes, 0))
+        return self.builder.shuffle_vector(first, empty, _mask([0] * self.lanes))
 
     def multiply_add(self, x, y, slot):
         product = self.builder.fmul(x, y, flags=("contract",))
@@ -99,8 +99,21 @@ class _Emitter:
         half = vector.type.count // 2
         if half == 1:
             return self.builder.fadd(*(self.builder.extract_element(vector, _INT32(i)) for i in range(2)))
-        parts = (self.builder.shuffle_vector(vector, empty, _lanes(start, half)) for start in (0, half))
+        parts = (self.builder.shuffle_vector(vector, empty, _mask(range(start, start + half))) for start in (0, half))
         return self.total(self.builder.fadd(*parts))
+
+    def transpose(self, vectors):
+        """Turn n vectors of n numbers round, exchanging blocks of half the size, then a quarter, ..., then 1."""
+        n = len(vectors)
+        distance = n // 2
+        while distance:
+            keep = [lane if not lane & distance else n + lane - distance for lane in range(n)]
+            take = [lane + distance if not lane & distance else n + lane for lane in range(n)]
+            for i in (i for i in range(n) if not i & distance):
+                pair = vectors[i], vectors[i + distance]
+                vectors[i], vectors[i + distance] = (self.builder.shuffle_vector(*pair, _mask(m)) for m in (keep, take))
+            distance //= 2
+        return vectors
 
     @contextmanager
     def loop(self, count):
@@ -129,8 +142,8 @@ class _Emitter:
         self.builder.position_at_end(end)
 
 
-def _lanes(start, count, step=1):
-    return ir.Constant(ir.VectorType(_INT32, count), [start + step * i for i in range(count)])
+def _mask(lanes):
+    return ir.Constant(ir.VectorType(_INT32, len(lanes)), list(lanes))
 
 
 @intrinsic
@@ -317,20 +330,56 @@ def _pass_on(target, gradient, reference, count, flags):
         target[i] = 0 if flags & MASK and reference[i] <= 0 else value
 
 
-@njit(nogil=True)
-def _read(field, points, state, width):
-    """Lay fields, (batch, points), out as rows; samples past the last are zeros."""
-    for row, point in enumerate(points):
-        for i in range(width):
-            state[row * width + i] = field[i, point] if i < len(field) else 0
+@intrinsic
+def _turn(typing, array, field, state, rows, inward):
+    """Copy a square of half a block of samples by as many points of the grid between fields and state.
+
+    field: address and points of a sample; state: address and width; rows: address of the row of each point.
+    """
+
+    def generate(context, builder, signature, values):
+        groups = [cgutils.unpack_tuple(builder, value) for value in values[1:3]]
+        emitter = _Emitter(context, builder, signature.args[0])
+        writers = {way: partial(_write_turn, emitter, *groups, values[3], way) for way in (0, 1)}
+        emitter.cases(values[4], writers)
+        return context.get_dummy_value()
+
+    return types.void(array, field, state, rows, inward), generate
+
+
+def _write_turn(e, field, state, rows, inward):
+    table = e.pointer(rows, _INT)
+    count = range(e.lanes // 2)
+    samples = [e.at(e.pointer(field[0]), field[1], i) for i in count]
+    points = [e.at(e.pointer(state[0]), e.builder.load(e.at(table, i)), state[1]) for i in count]
+    read, written = (samples, points) if inward else (points, samples)
+    for vector, place in zip(e.transpose([e.load(place, e.half) for place in read]), written, strict=True):
+        e.store(vector, place)
 
 
 @njit(nogil=True)
-def _write(state, points, field, width):
-    """Inverse of `_read`."""
-    for row, point in enumerate(points):
-        for i in range(min(width, len(field))):
-            field[i, point] = state[row * width + i]
+def _lay_out(field, rows, state, width, inward):
+    """Copy fields, (batch, points), to the rows of a state, or back; samples of a state past the last are zeros."""
+    size, half = state.itemsize, BLOCK_BYTES // state.itemsize // 2
+    batch, points = field.shape
+    for start in range(0, min(batch, width) // half * half, half):
+        sample = (field[start:].ctypes.data, points)
+        for point in range(0, points // half * half, half):
+            place = sample[0] + size * point, points
+            _turn(state, place, (state[start:].ctypes.data, width), rows[point:].ctypes.data, np.int64(inward))
+        _lay_out_few(field, rows, state, width, (start, start + half, points // half * half), inward)
+    _lay_out_few(field, rows, state, width, (min(batch, width) // half * half, width, 0), inward)
+
+
+@njit(nogil=True)
+def _lay_out_few(field, rows, state, width, part, inward):
+    """Copy what fills no square: samples from ``part[0]`` to ``part[1]`` and points from ``part[2]`` on."""
+    for i in range(part[0], part[1]):
+        for point in range(part[2], field.shape[1]):
+            if not inward and i < len(field):
+                field[i, point] = state[rows[point] * width + i]
+            elif inward:
+                state[rows[point] * width + i] = field[i, point] if i < len(field) else 0
 
 
 @njit(nogil=True)
@@ -347,8 +396,8 @@ def forward(program, layers, v, u, arena, schedule):
     Parameters
     ----------
     program : tuple
-        Steps, sweeps (of each layer and of its transpose), sums (of each layer's weight and bias), table, points
-        of the grid in the order of rows, and the rows where the input and the output start.
+        Steps, sweeps (of each layer and of its transpose), sums (of each layer's weight and bias), table, the row of
+        each point of the grid, and the rows where the input and the output start.
     layers : (layers, 6) int64 array
         Address and size (of a member) of each layer's weight and bias, and their places among the gradients.
     v, u : (1 or members, batch, points), (members, batch, points) array
@@ -358,7 +407,7 @@ def forward(program, layers, v, u, arena, schedule):
     schedule : tuple
         Rows of a state, samples in a tile, first job (a tile of a member) and step to the next one, keep.
     """
-    steps, sweeps, _, table, points, (row_in, row_out) = program
+    steps, sweeps, _, table, places, (row_in, row_out) = program
     rows, tile, job, stride, keep = schedule
     members, batch, _ = u.shape
     lanes = BLOCK_BYTES // arena.itemsize
@@ -368,10 +417,10 @@ def forward(program, layers, v, u, arena, schedule):
         member, start = job // tiles, job % tiles * tile
         width = min(tile, padded - start)
         state = arena[keep * rows * (member * padded + start) :]
-        _read(v[member % len(v), start : start + width], points, state[row_in * width :], width)
+        _lay_out(v[member % len(v), start : start + width], places, state[row_in * width :], width, True)
         for step in steps:
             _do(step, sweeps, table, layers, member, state, width)
-        _write(state[row_out * width :], points, u[member, start : start + width], width)
+        _lay_out(u[member, start : start + width], places, state[row_out * width :], width, False)
         job += stride
 
 
@@ -404,7 +453,7 @@ def backward(program, layers, grad_u, grad_v, arena, scratch, gradients, schedul
     schedule : tuple
         Rows of a state, samples in a tile, first job (a group of a member) and step to the next one.
     """
-    steps, _, _, _, points, (row_in, row_out) = program
+    steps, _, _, _, places, (row_in, row_out) = program
     rows, tile, job, stride = schedule
     members, batch, _ = grad_u.shape
     groups = len(gradients)
@@ -418,12 +467,12 @@ def backward(program, layers, grad_u, grad_v, arena, scratch, gradients, schedul
         for start in range(group * tiles // groups * tile, (group + 1) * tiles // groups * tile, tile):
             width = min(tile, padded - start)
             state = arena[rows * (member * padded + start) :]
-            _read(grad_u[member, start : start + width], points, scratch[row_out * width :], width)
+            _lay_out(grad_u[member, start : start + width], places, scratch[row_out * width :], width, True)
             for i in range(len(steps) - 1, -1, -1):
                 states = (state, scratch, gradients[group], constants)
                 _undo(steps[i], program, layers, member, states, width, grad_v.size > 0)
             if grad_v.size > 0:
-                _write(scratch[row_in * width :], points, grad_v[member, start : start + width], width)
+                _lay_out(grad_v[member, start : start + width], places, scratch[row_in * width :], width, False)
         job += stride
 
 

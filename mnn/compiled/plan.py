@@ -253,7 +253,7 @@ class Plan:
             sums += more_sums
         self.sweeps, self.sums = np.array(sweeps, SWEEP), np.array(sums, SUMS)
         self.table = np.concatenate(tables.pieces)
-        self.points, self.shape = network.points.cpu().numpy(), network.spec.shape
+        self.places, self.shape = network.grid.cpu().numpy(), network.spec.shape
         self.tile_blocks = LOCAL_BLOCKS if any(layer.local for layer in self.layers) else SHARED_BLOCKS
         self.zero = np.zeros(1)
         self.bound = None
@@ -262,11 +262,11 @@ class Plan:
     def program(self, keep: bool) -> tuple:
         """Return the first argument of `kernels.forward`, for states that are kept for the backward pass or not."""
         steps, ends = (self.steps, self.ends) if keep else (self.scratch_steps, self.scratch_ends)
-        return steps, self.sweeps, self.sums, self.table, self.points, ends
+        return steps, self.sweeps, self.sums, self.table, self.places, ends
 
     def gradient_program(self) -> tuple:
         """Return the first argument of `kernels.backward`."""
-        return self.steps, self.sweeps, self.sums, self.table, self.points, self.gradient_ends
+        return self.steps, self.sweeps, self.sums, self.table, self.places, self.gradient_ends
 
     def _lay_out(self, trace: Trace) -> None:
         """Give every state and gradient its rows, and write the steps down for each way of running them."""
