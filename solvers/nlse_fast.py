@@ -87,6 +87,8 @@ class Band:
 
     def multiply(self, symbol: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Apply the operator with this symbol to (batch, *shape) values."""
+        if symbol.ndim == 1:
+            return values @ ((self.synthesis[0] * symbol) @ self.analysis[0])
         return apply_along_axes(self.synthesis, symbol * apply_along_axes(self.analysis, values))
 
     def preconditioner(self, c: float) -> tuple[np.ndarray, tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
@@ -130,16 +132,18 @@ class Ladder:
     shape : tuple of int
         The problem's grid.
     counts : sequence of int
-        Functions along each axis, coarse to fine. The first makes the first guess for the second.
+        Functions along each axis, coarse to fine.
+    guess : int, optional
+        Functions along each axis of a band, not counted among ``bands``, that makes the first guess for the first.
     """
 
-    def __init__(self, shape: tuple[int, ...], counts: tuple[int, ...]):
+    def __init__(self, shape: tuple[int, ...], counts: tuple[int, ...], guess: int | None = None):
         smaller = [count for count in counts if count < max(shape)]
         self.bands = [Band(shape, count) for count in (*smaller, max(shape))]
         self._guess = self._lift = None
-        if len(smaller) > 1:
-            self._guess, *self.bands = self.bands
-            self._lift = Band(self.bands[0].shape, counts[0])
+        if guess is not None and guess < max(self.bands[0].shape):
+            self._guess = Band(shape, guess)
+            self._lift = Band(self.bands[0].shape, guess)
 
     def start(self, potential: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
         """First guess u on the first band, -Laplacian u, and the iterations it took."""
@@ -224,44 +228,39 @@ def _minimise(band, potential, u, Lu, beta, c, error):
     """
     flat = (len(u), -1)
     symbol, before, after = band.preconditioner(c)
-    return _descend(
-        u.reshape(flat), Lu.reshape(flat), potential.reshape(flat), (beta, c, error), symbol, before, after
-    )
+    return _descend(u.reshape(flat), Lu.reshape(flat), potential.reshape(flat), (beta, c, error), symbol, before, after)
 
 
 _compile = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
 
 @_compile
-def _descend(u, Lu, potential, constants, symbol, before, after):
-    """Iterate samples in groups that fit the cache; a group shrinks as its samples converge."""
+def _descend(u, Lu, V, constants, symbol, before, after):
+    """Iterate samples in groups that fit the cache; samples that have converged wait for the last of their group."""
     count, points = u.shape
     size = min(count, max(1, CACHE // points))
-    space = np.empty((8, size, points))
-    x, Lx, V, r = space[0], space[1], space[2], space[3]
-    z, d, Ld, work = space[4], space[5], space[6], space[7]
-    scalars, errors = np.empty((size, 4)), np.empty(size)
-    steps, converged = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_)
+    r, z, d, Ld, work = (
+        np.empty((size, points)),
+        np.empty((size, points)),
+        np.empty((size, points)),
+        np.empty((size, points)),
+        np.empty((size, points)),
+    )
+    steps, errors = np.zeros(count, dtype=np.int64), np.full(count, np.inf)
+    positive = np.zeros(count, dtype=np.bool_)
+    scalars = np.empty((size, 4))
     for start in range(0, count, size):
-        active = min(size, count - start)
-        order = np.arange(start, start + active)
-        x[:active], Lx[:active], V[:active] = u[order], Lu[order], potential[order]
-        _gradient(x[:active], Lx, V, r, d, Ld, scalars, constants)
-        for step in range(1, ITERATIONS + 1):
-            _precondition(r[:active], z[:active], work[:active], symbol, before, after)
-            _advance(x[:active], Lx, V, r, z, d, Ld, scalars, errors, constants)
-            for row in range(active - 1, -1, -1):
-                if errors[row] <= constants[2] or step == ITERATIONS:
-                    sample = order[row]
-                    u[sample], Lu[sample], steps[sample] = x[row], Lx[row], step
-                    converged[sample] = errors[row] <= constants[2] and x[row].min() > 0
-                    active -= 1
-                    order[row] = order[active]
-                    for part in (x, Lx, V, r, z, d, Ld, scalars):
-                        part[row] = part[active]
-            if active == 0:
+        stop = min(start + size, count)
+        rows = stop - start
+        x, Lx, v, remaining = u[start:stop], Lu[start:stop], V[start:stop], errors[start:stop]
+        _gradient(x, Lx, v, r, d, Ld, scalars, constants)
+        for _ in range(ITERATIONS):
+            _precondition(r[:rows], z[:rows], work[:rows], symbol, before, after)
+            if _advance(x, Lx, v, r, z, d, Ld, scalars, remaining, steps[start:stop], constants) == 0:
                 break
-    return steps, converged
+        for row in range(start, stop):
+            positive[row] = u[row].min() > 0
+    return steps, (errors <= constants[2]) & positive
 
 
 @_compile
@@ -319,15 +318,18 @@ def _gradient(u, Lu, V, r, d, Ld, scalars, constants):
 
 
 @_compile
-def _advance(u, Lu, V, r, z, d, Ld, scalars, errors, constants):
-    """One step of every row, z = P r given; estimates the errors left.
+def _advance(u, Lu, V, r, z, d, Ld, scalars, errors, steps, constants):
+    """One step of every row that has not converged, z = P r given; returns how many are left.
 
     The direction d is that of Polak and Ribière, made tangent to the sphere; the step is Newton's along it; Lu and Ld
     are -Laplacian u and d. A step shrinks the error as much as the step before did, or 30 times if that is less.
     """
     n = u.shape[1]
-    beta, c, _ = constants
+    beta, c, accepted = constants
+    left = 0
     for row in range(u.shape[0]):
+        if errors[row] <= accepted:
+            continue
         energy, old, cross, before = scalars[row]
         zu, zr, ud = 0.0, 0.0, 0.0
         for i in range(n):
@@ -360,3 +362,6 @@ def _advance(u, Lu, V, r, z, d, Ld, scalars, errors, constants):
             r[row, i] -= energy * u[row, i]
             cross += r[row, i] * z[row, i]
         scalars[row] = (energy, zr, cross, length)
+        steps[row] += 1
+        left += errors[row] > accepted
+    return left
