@@ -9,7 +9,8 @@ from mnn.layers import BoxLayer
 
 PAPER_WIDTH = 0.05
 POSITIVE_BIAS = 0.1
-POSITIVE_GAIN = 0.7
+POSITIVE_VARIANCE = 0.3
+"""Times 1 / fan-in. Less than what keeps the scale of states: networks that start small train to smaller errors."""
 
 
 def initialise(network: torch.nn.Module, seeds: Sequence[int], initial: str) -> None:
@@ -23,12 +24,12 @@ def initialise(network: torch.nn.Module, seeds: Sequence[int], initial: str) -> 
         Seed of each member.
     initial : {"paper", "positive"}
         ``"paper"``: weights N(0, 0.05²), biases 0 (section 4 of the paper, its width not printed). ``"positive"``:
-        weights N(0, 1 / fan-in). Before a ReLU the variance is 0.7 / fan-in, the bias is 0.1 and signs change where
-        sums over taps are negative: of all weights of an output together, in the first output of those to each
-        input. Behind the first ReLU states are positive, and so are then most sums of them: the ReLU lets them pass,
-        and their scale stays (the bias replaces what 0.7 takes). The first output's mean over the boxes of a periodic
-        level is at least 0.1 there, so that no ReLU but the first can be off on all boxes. The paper's start shrinks
-        what passes a level of two channels by five orders of magnitude, and training then kills most levels.
+        weights N(0, 0.3 / fan-in); before a ReLU the bias is 0.1 and signs change where sums over taps are negative:
+        of all weights of an output together, in the first output of those to each input. Behind the first ReLU states
+        are positive, and so are then most sums of them, which the ReLU lets pass; the first output's mean over the
+        boxes of a periodic level is at least 0.1 there, so that no ReLU but the first can be off on all boxes. The
+        paper's start shrinks what passes a level of two channels by five orders of magnitude, and training then kills
+        most levels.
 
     Raises
     ------
@@ -58,9 +59,8 @@ def _paper(layer: BoxLayer, generator: torch.Generator) -> torch.Tensor:
 
 
 def _positive(layer: BoxLayer, generator: torch.Generator) -> torch.Tensor:
-    weight = _normal(layer, generator) / math.sqrt(layer.fan_in)
+    weight = math.sqrt(POSITIVE_VARIANCE / layer.fan_in) * _normal(layer, generator)
     if layer.activation == "relu":
-        weight *= math.sqrt(POSITIVE_GAIN)
         first, others = weight[..., :1, :], weight[..., 1:, :]
         first = torch.where(first.sum(dim=-3, keepdim=True) < 0, -first, first)
         others = torch.where(others.sum(dim=(-3, -1), keepdim=True) < 0, -others, others)

@@ -246,22 +246,25 @@ def passed_on(initial, rank, members=100):
 
 @pytest.mark.parametrize("rank", [2, 3, 6])
 def test_positive_start_leaves_no_level_dead(rank):
-    assert passed_on("positive", rank).min() > 1e-3
+    gains = passed_on("positive", rank)
+    assert gains.min() > 1e-4
+    assert gains.median() > 1e-2
 
 
 def test_the_papers_start_leaves_next_to_nothing_of_two_channels():
     gains = passed_on("paper", 2)
     assert (gains == 0).any()
-    assert (gains < 1e-3).float().mean() > 0.9
+    assert (gains < 1e-4).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("layers", ["cnn", "lc"])
-@pytest.mark.parametrize(("rank", "depth"), [(6, 5), (2, 5), (6, 12)])
-def test_positive_start_keeps_the_scale(layers, rank, depth):
-    spec = {"shape": (320,), "levels": 6, "rank": rank, "depth": depth}
-    net = mnn.network(**spec, layers=layers, **{**DOUBLE, "members": 40})
-    scale = net(fields(spec)).std(dim=(1, 2)).log()
-    assert abs(scale.mean().item()) < 1.5
+@pytest.mark.parametrize(("layers", "rank", "depth"), [("cnn", 2, 5), ("cnn", 6, 12), ("lc", 6, 5), ("mix", 10, 7)])
+def test_positive_start_neither_explodes_nor_vanishes(layers, rank, depth):
+    """On normalised input the output starts at a fraction of one, whatever the layers, the rank and the depth."""
+    net = mnn.network(shape=(320,), levels=6, rank=rank, depth=depth, layers=layers, initial="positive", members=10)
+    v = wells()
+    scale = net((v - v.mean()) / v.std()).square().mean(dim=(1, 2)).sqrt()
+    assert scale.min() > 0.05
+    assert scale.max() < 1
 
 
 BAD = [
