@@ -27,14 +27,16 @@ ROUNDINGS = 4
 """Roundings of the storage precision granted to a value that is computed again."""
 
 
-def check(path: os.PathLike | str, subset: int | None = 8) -> dict:
+def check(path: os.PathLike | str, subset: int | None = None, deep: bool = False) -> dict:
     """Check one file.
 
     Parameters
     ----------
     path : path-like
     subset : int, optional
-        How many samples to solve again by the robust method; None for all.
+        How many samples to solve again by the robust method; by default the problem's ``samples_checked``.
+    deep : bool
+        Solve all samples again.
 
     Returns
     -------
@@ -56,6 +58,7 @@ def check(path: os.PathLike | str, subset: int | None = 8) -> dict:
     report["checksum"] = shard.attrs.get("checksum")
     if (specification := specification_of(shard)) is None:
         return report
+    subset = shard.count if deep else subset or specification.problem.samples_checked
     return report | _check_record(shard, specification) | _check_subset(shard, specification, subset)
 
 
@@ -104,7 +107,7 @@ def _check_attributes(shard: Shard, specification: Specification) -> None:
             raise DatasetError(f"{shard.path}: attribute {name} is missing")
 
 
-def _check_subset(shard: Shard, specification: Specification, subset: int | None) -> dict:
+def _check_subset(shard: Shard, specification: Specification, subset: int) -> dict:
     """Draw some samples again, solve them by the robust method, and compare."""
     problem, rounding = specification.problem, ROUNDINGS * float(np.finfo(specification.precision).eps)
     allowed, worst, solved = problem.agreement + rounding, 0.0, 0
@@ -120,10 +123,10 @@ def _check_subset(shard: Shard, specification: Specification, subset: int | None
     return {"solved_again": solved, "difference": worst, "allowed": allowed}
 
 
-def choose(shard: Shard, subset: int | None, size: int) -> list[np.ndarray]:
+def choose(shard: Shard, subset: int, size: int) -> list[np.ndarray]:
     """Rows to solve again, at most ``size`` together: random ones that follow from the checksum, or all."""
     rows = np.arange(shard.count)
-    if subset is not None and subset < shard.count:
+    if subset < shard.count:
         seed = int(shard.attrs["checksum"].removeprefix("sha256:"), 16)
         rows = np.sort(np.random.default_rng(seed).choice(rows, subset, replace=False))
     return [rows[start : start + size] for start in range(0, len(rows), size)]
@@ -168,12 +171,12 @@ def main() -> int:
     """Run the command line."""
     try:
         options = _parser().parse_args()
-        if options.subset < 1:
+        if options.subset is not None and options.subset < 1:
             raise ValueError(f"--subset: {options.subset} given, a positive integer allowed")
     except ValueError as error:
         print(f"check: {one_line(error)}", file=sys.stderr)
         return 2
-    reports = [_check_and_tell(path, None if options.deep else options.subset) for path in options.files]
+    reports = [_check_and_tell(path, options.subset, options.deep) for path in options.files]
     passed = all(report["ok"] for report in reports)
     if options.report is not None:
         document = json.dumps({"ok": passed, "files": reports}, indent=2) + "\n"
@@ -182,9 +185,9 @@ def main() -> int:
     return 0 if passed else 1
 
 
-def _check_and_tell(path: Path, subset: int | None) -> dict:
+def _check_and_tell(path: Path, subset: int | None, deep: bool) -> dict:
     try:
-        report = check(path, subset)
+        report = check(path, subset, deep)
     except DatasetError as error:
         print(f"{one_line(error)}\n  to mend: {remedy(path)}", file=sys.stderr, flush=True)
         return {"path": str(path), "ok": False, "error": one_line(error)}
@@ -208,7 +211,7 @@ def _parser() -> Parser:
     parser = Parser(prog="python -m solvers.check", description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="netCDF-4 file of a data set")
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--subset", type=int, default=8, help="samples to solve again by the robust method (8)")
+    chosen.add_argument("--subset", type=int, help="samples to solve again by the robust method")
     chosen.add_argument("--deep", action="store_true", help="solve every sample again")
     parser.add_argument("--report", type=Path, help="JSON file for the findings")
     return parser

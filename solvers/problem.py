@@ -100,6 +100,8 @@ class Problem(ABC):
     """What to look for first when a sample does not converge; ends the message of the error."""
     agreement: float = 1e-5
     """Largest relative l2 difference between the fast and the robust solution of a sample that the checker allows."""
+    samples_checked: int = 8
+    """Samples of a file that the checker solves again by the robust method, unless told how many."""
     block_size: int
     """Samples that ``generate`` solves together. Part of the definition of a data set's bytes."""
 

@@ -76,6 +76,7 @@ class Plane(RadiativeTransfer):
     robust = "dense"
     tolerance = 1e-3
     smallest = 16
+    samples_checked = 1
     block_size = 16
 
     def __init__(self, shape: tuple[int, ...], absorption: float = 0.2, sphere_measure: str = "4pi"):

@@ -30,7 +30,7 @@ TITLES = (
     "floor",
     "error",
     "floor",
-    "plain",
+    "err plain",
     "hardest",
     "floor",
     "signal",
