@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mnn import command
 
-TERMINATED = 143
-"""Exit code after SIGTERM: 128 + 15, the training can go on from its checkpoint."""
+STOPPED = 128
+"""Exit code after SIGTERM or SIGINT, plus the signal's number: the training can go on from its checkpoint."""
 TRAINING_KEYS = ("recipe", "epochs", "batch_size", "seed", "members", "overrides")
 
 
@@ -78,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         training, model, identity = prepare(options, request, spec, device)
-        keeper = Keeper(training, Path(options.checkpoint), identity, options.checkpoint_every)
-        finished = watch(training, keeper, keeper.resume())
+        with Keeper(training, Path(options.checkpoint), identity, options.checkpoint_every) as keeper:
+            finished = watch(training, keeper, keeper.resume())
     except torch.OutOfMemoryError:
         raise ValueError(
             f"members: {request.members} given, too many for the memory of {device}: try half of them, "
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if not finished:
         print(f"stopped in epoch {training.epoch + 1}; the same command goes on from {options.checkpoint}")
-        return TERMINATED
+        return STOPPED + keeper.asked
     publish(training, model, options)
     keeper.remove()
     return 0
@@ -129,7 +129,7 @@ def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:
 
 
 class Keeper:
-    """Keeps a training's checkpoint: at intervals, and when the process is asked to end (SIGTERM).
+    """Keeps a training's checkpoint: at intervals, and when the process is asked to end (SIGTERM, SIGINT).
 
     Parameters
     ----------
@@ -143,12 +143,19 @@ class Keeper:
 
     def __init__(self, training, path: Path, identity: dict, interval: float):
         self.training, self.path, self.identity, self.interval = training, path, identity, interval
-        self.asked = False
+        self.asked = 0
         self.due = time.monotonic() + min(interval, 1.0)  # the first one early: a short training can resume too
-        signal.signal(signal.SIGTERM, self._ask)
+
+    def __enter__(self) -> "Keeper":
+        self.handlers = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
 
     def _ask(self, number, frame) -> None:
-        self.asked = True
+        self.asked = number
 
     def resume(self) -> bool:
         """Take up the checkpoint, if there is one."""
@@ -160,7 +167,7 @@ class Keeper:
         """Write a checkpoint if one is due; tell whether to stop."""
         if self.asked or time.monotonic() >= self.due:
             self.save()
-        return self.asked
+        return bool(self.asked)
 
     def save(self) -> None:
         """Write a checkpoint, unless the training has just diverged."""
