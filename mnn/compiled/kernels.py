@@ -50,8 +50,8 @@ STEP = np.dtype(
     + [("from_input", np.int64)]
 )
 """A step of the program: its kind; a LAYER's number; rows at which the operands and the result start, and at which
-their gradients do; what is done to a result or a gradient before it is stored (RELU, ACCUMULATE, MASK); rows of
-an ADD; whether the operand is the network's input."""
+their gradients do; what is done to a result or a gradient before it is stored (RELU, ACCUMULATE, MASK); rows of the
+result; whether x is the network's input. A LAYER that does ACCUMULATE adds the other operand to its result."""
 
 _INT, _INT32, _BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
 
@@ -151,8 +151,9 @@ def _gather(typing, array, rows, entries, x, weight, bias, y):
     """Compute ``rows`` outputs of one box for one block of samples, all sums in registers.
 
     Arguments are addresses and numbers: entries (address, count), x (address, channels, width), weight (address,
-    to_out, to_in), bias (address, stride), y (address, width, reference, flags). ``reference`` has the rows of y and
-    masks what is stored where it is not positive. Type and size of numbers are those of ``array``.
+    to_out, to_in), bias (address, stride), y (address, width, other, reference, flags). ``other``, of the same rows as
+    y, is added to it (ACCUMULATE), and ``reference`` masks it where not positive (MASK). Type and size of numbers are
+    those of ``array``.
     """
 
     def generate(context, builder, signature, values):
@@ -180,11 +181,12 @@ def _write_gather(e, rows, entries, x, weight, bias, y):
     _write_result(e, sums, *y)
 
 
-def _write_result(e, sums, address, width, reference, flags):
+def _write_result(e, sums, address, width, other, reference, flags):
     """Store sums after what the flags ask for. NaN passes a RELU and a MASK, as it does in torch."""
     builder, zero = e.builder, ir.Constant(e.block, None)
-    rows = [e.at(e.pointer(address), width, o) for o in range(len(sums))]
-    marks = [e.at(e.pointer(reference), width, o) for o in range(len(sums))]
+    rows, others, marks = (
+        [e.at(e.pointer(first), width, o) for o in range(len(sums))] for first in (address, other, reference)
+    )
 
     def asked(flag):
         return builder.if_then(builder.icmp_unsigned("!=", builder.and_(flags, _INT(flag)), _INT(0)))
@@ -193,7 +195,7 @@ def _write_result(e, sums, address, width, reference, flags):
         builder.store(builder.select(builder.fcmp_ordered("<=", mark, zero), zero, builder.load(slot)), slot)
 
     with asked(ACCUMULATE):
-        for slot, row in zip(sums, rows, strict=True):
+        for slot, row in zip(sums, others, strict=True):
             builder.store(builder.fadd(builder.load(slot), e.load(row, e.block)), slot)
     with asked(RELU):
         for slot in sums:
@@ -259,12 +261,12 @@ def _parts(total, largest):
 def _sweep(arena, table, sweep, width, weights, operands):
     """Multiply the state by a sparse block matrix.
 
-    weights: addresses of weight and bias and the bias's stride, 0 for none; operands: addresses of x, y and the
-    reference of y, and flags.
+    weights: addresses of weight and bias and the bias's stride, 0 for none; operands: addresses of x, y and what has
+    the rows of y, the other term and the reference, and flags.
     """
     size = arena.itemsize
     weight, bias, bias_stride = weights
-    x, y, reference, flags = operands
+    x, y, other, reference, flags = operands
     parts = _parts(sweep.outputs, ROWS)
     for box in range(sweep.boxes):
         first = table[sweep.starts + box]
@@ -283,7 +285,7 @@ def _sweep(arena, table, sweep, width, weights, operands):
                     (x + block, sweep.inputs, width),
                     (weight + size * done * sweep.to_out, sweep.to_out, sweep.to_in),
                     (shifted + size * bias_stride * done, bias_stride),
-                    (y + row, width, reference + row, flags),
+                    (y + row, width, other + row, reference + row, flags),
                 )
                 done += rows
 
@@ -433,7 +435,8 @@ def _do(step, sweeps, table, layers, member, state, width):
         base = state.ctypes.data
         weights = _weights(layers[step.layer], member, size)
         x, y = base + size * width * step.x, base + size * width * step.y
-        _sweep(state, table, sweeps[2 * step.layer], width, weights, (x, y, y, step.flags))
+        other = base + size * width * step.other
+        _sweep(state, table, sweeps[2 * step.layer], width, weights, (x, y, other, y, step.flags))
 
 
 @njit(nogil=True, cache=True)
@@ -481,10 +484,11 @@ def _undo(step, program, layers, member, states, width, to_input):
     """Add what a step contributes to the gradients of its weight, its bias and its operands."""
     state, scratch, gradient, constants = states
     total = scratch[step.grad_y * width :]
-    if step.kind == ADD:
-        count = step.size * width
-        _pass_on(scratch[step.grad_x * width :], total, state[step.x * width :], count, step.flags_x)
+    count = step.size * width
+    if step.kind == ADD or step.flags & ACCUMULATE:
         _pass_on(scratch[step.grad_other * width :], total, state[step.other * width :], count, step.flags_other)
+    if step.kind == ADD:
+        _pass_on(scratch[step.grad_x * width :], total, state[step.x * width :], count, step.flags_x)
         return
     _, sweeps, sums, table, _, _ = program
     layer, sweep = layers[step.layer], sweeps[2 * step.layer]
@@ -500,5 +504,6 @@ def _undo(step, program, layers, member, states, width, to_input):
         _sum(state, table, sums[2 * step.layer + i], width, target, g, operand)
     if to_input or not step.from_input:
         weights = (_weights(layer, member, size)[0], zero, 0)
-        operands = (g[0], scratch[step.grad_x * width :].ctypes.data, x, step.flags_x)
+        grad_x = scratch[step.grad_x * width :].ctypes.data
+        operands = (g[0], grad_x, grad_x, x, step.flags_x)
         _sweep(state, table, sweeps[2 * step.layer + 1], width, weights, operands)

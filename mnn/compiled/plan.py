@@ -205,12 +205,24 @@ class Trace:
         if len(states) == 1 and 0 in node.args:
             return states[0]
         if len(states) == 2:
-            return self._step(ADD, tuple(states), self.buffers[states[0]].rows)
+            return self._fused(*states) or self._step(ADD, tuple(states), self.buffers[states[0]].rows)
         raise NotCoveredError(f"the sum {node.format_node()}")
 
+    def _fused(self, x: int, y: int) -> int | None:
+        """Let the last layer add the other term to its result, if it is linear and nothing else reads the result."""
+        last = len(self.steps)
+        kind, operands = self.steps[-1]
+        alone = all(len(term.users) == 1 for term, state in self.known.items() if state == last)
+        if last not in (x, y) or kind != LAYER or len(operands) > 1 or self.buffers[last].relu or not alone:
+            return None
+        other = x + y - last
+        self.buffers[other].read.append(last - 1)
+        self.steps[-1] = kind, (*operands, other)
+        return last
+
     def _last(self, state: int) -> int:
-        if state != len(self.steps) or self.steps[-1][0] != ADD:
-            raise NotCoveredError("a network that ends in anything but a sum")
+        if state != len(self.steps) or self.buffers[state].relu:
+            raise NotCoveredError("a network that ends in an activation")
         return state
 
     def _step(self, kind: int, operands: tuple[int, ...], rows: int, relu: bool = False) -> int:
@@ -291,7 +303,7 @@ class Plan:
                 kind,
                 layer,
                 *(places[b] for b in (x, other, y)),
-                RELU if buffer.relu else 0,
+                RELU * buffer.relu | ACCUMULATE * (kind == LAYER and bool(rest)),
                 *(gradients[b] for b in (x, other, y)),
                 *(self._flags(trace.buffers[b], number) for b in (x, other)),
                 buffer.rows,
