@@ -77,17 +77,18 @@ class NonlinearSchroedinger(Problem):
         quotient of u. It is infinite where u is not positive, as in any excited state. Norms are taken in Fourier
         space.
         """
+        field, values = (np.ascontiguousarray(part, dtype=np.float64) for part in (field, values))
         residual = np.empty(len(field))
-        tiles = list(self._tiles(len(field), 2**15))
-        pairs = np.empty((2, tiles[0].stop if tiles else 0, *self.shape))
-        for rows in tiles:
-            u, V = values[rows], field[rows]
-            pair = pairs[:, : len(u)]
-            pair[0] = u
-            _potential(u.reshape(len(u), -1), V.reshape(len(u), -1), self.beta, pair[1].reshape(len(u), -1))
-            spectra = scipy.fft.rfftn(pair, axes=tuple(range(2, pair.ndim)))
-            kinetic, rest = spectra.reshape(2, len(u), -1).view(np.float64)
-            _relative_residual(u.reshape(len(u), -1), kinetic, rest, self._symbol, self._weight, residual[rows])
+        axes = tuple(range(1, field.ndim))
+        for rows in self._tiles(len(field), 2**15):
+            flat = (len(values[rows]), -1)
+            potential = np.empty_like(values[rows])
+            u, V, rest = (part.reshape(flat) for part in (values[rows], field[rows], potential))
+            _potential(u, V, self.beta, rest)
+            spectra = [
+                scipy.fft.rfftn(part, axes=axes).reshape(flat).view(np.float64) for part in (values[rows], potential)
+            ]
+            _relative_residual(u, *spectra, self._symbol, self._weight, residual[rows])
         return residual
 
     def fast(self, field: np.ndarray) -> Attempt:

@@ -236,27 +236,23 @@ _compile = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "con
 
 @_compile
 def _descend(u, Lu, V, constants, symbol, before, after):
-    """Iterate samples in groups that fit the cache; samples that have converged wait for the last of their group."""
+    """Iterate samples in groups that fit the cache; P is applied to those of a group that have not converged."""
     count, points = u.shape
     size = min(count, max(1, CACHE // points))
-    r, z, d, Ld, work = (
-        np.empty((size, points)),
-        np.empty((size, points)),
-        np.empty((size, points)),
-        np.empty((size, points)),
-        np.empty((size, points)),
-    )
+    space = np.empty((5, size, points))
+    r, z, d, Ld, work = space[0], space[1], space[2], space[3], space[4]
     steps, errors = np.zeros(count, dtype=np.int64), np.full(count, np.inf)
-    positive = np.zeros(count, dtype=np.bool_)
-    scalars = np.empty((size, 4))
+    positive, scalars = np.zeros(count, dtype=np.bool_), np.empty((size, 4))
     for start in range(0, count, size):
         stop = min(start + size, count)
-        rows = stop - start
-        x, Lx, v, remaining = u[start:stop], Lu[start:stop], V[start:stop], errors[start:stop]
+        x, Lx, v = u[start:stop], Lu[start:stop], V[start:stop]
+        order, left = np.arange(stop - start), stop - start
         _gradient(x, Lx, v, r, d, Ld, scalars, constants)
         for _ in range(ITERATIONS):
-            _precondition(r[:rows], z[:rows], work[:rows], symbol, before, after)
-            if _advance(x, Lx, v, r, z, d, Ld, scalars, remaining, steps[start:stop], constants) == 0:
+            _precondition(r[:left], z[:left], work[:left], symbol, before, after)
+            steps[start + order[:left]] += 1
+            left = _advance(x, Lx, v, r, z, d, Ld, scalars, order, left, errors[start:stop], constants)
+            if left == 0:
                 break
         for row in range(start, stop):
             positive[row] = u[row].min() > 0
@@ -318,32 +314,32 @@ def _gradient(u, Lu, V, r, d, Ld, scalars, constants):
 
 
 @_compile
-def _advance(u, Lu, V, r, z, d, Ld, scalars, errors, steps, constants):
-    """One step of every row that has not converged, z = P r given; returns how many are left.
+def _advance(u, Lu, V, r, z, d, Ld, scalars, order, active, errors, constants):
+    """One step of the ``active`` rows in ``order``; returns how many have not converged, and puts these in front.
 
-    The direction d is that of Polak and Ribière, made tangent to the sphere; the step is Newton's along it; Lu and Ld
-    are -Laplacian u and d. A step shrinks the error as much as the step before did, or 30 times if that is less.
+    r and z = P r hold active rows only, without gaps; all else is indexed by row. The direction d is that of Polak
+    and Ribière, made tangent to the sphere; the step is Newton's along it; Lu and Ld are -Laplacian u and d. A step
+    shrinks the error as much as the step before did, or 30 times if that is less.
     """
     n = u.shape[1]
     beta, c, accepted = constants
     left = 0
-    for row in range(u.shape[0]):
-        if errors[row] <= accepted:
-            continue
+    for place in range(active):
+        row = order[place]
         energy, old, cross, before = scalars[row]
         zu, zr, ud = 0.0, 0.0, 0.0
         for i in range(n):
-            zu += z[row, i] * u[row, i]
-            zr += z[row, i] * r[row, i]
+            zu += z[place, i] * u[row, i]
+            zr += z[place, i] * r[place, i]
             ud += u[row, i] * d[row, i]
         b = max(0.0, (zr - cross) / old) if old > 0 else 0.0
         a = (zu - b * ud) / n
         slope, curvature, square = 0.0, 0.0, 0.0
         for i in range(n):
-            d[row, i] = b * d[row, i] - z[row, i] + a * u[row, i]
-            Ld[row, i] = b * Ld[row, i] - r[row, i] + c * z[row, i] + a * Lu[row, i]
+            d[row, i] = b * d[row, i] - z[place, i] + a * u[row, i]
+            Ld[row, i] = b * Ld[row, i] - r[place, i] + c * z[place, i] + a * Lu[row, i]
             w = V[row, i] + 3 * beta * u[row, i] * u[row, i] - energy
-            slope += d[row, i] * r[row, i]
+            slope += d[row, i] * r[place, i]
             curvature += d[row, i] * (Ld[row, i] + w * d[row, i])
             square += d[row, i] * d[row, i]
         s = -slope / curvature if curvature > 0 else 0.0
@@ -354,14 +350,15 @@ def _advance(u, Lu, V, r, z, d, Ld, scalars, errors, steps, constants):
         for i in range(n):
             u[row, i] = (u[row, i] + s * d[row, i]) * scale
             Lu[row, i] = (Lu[row, i] + s * Ld[row, i]) * scale
-            r[row, i] = Lu[row, i] + (V[row, i] + beta * u[row, i] * u[row, i]) * u[row, i]
-            energy += r[row, i] * u[row, i]
+            r[left, i] = Lu[row, i] + (V[row, i] + beta * u[row, i] * u[row, i]) * u[row, i]
+            energy += r[left, i] * u[row, i]
         energy /= n
         cross = 0.0
         for i in range(n):
-            r[row, i] -= energy * u[row, i]
-            cross += r[row, i] * z[row, i]
+            r[left, i] -= energy * u[row, i]
+            cross += r[left, i] * z[place, i]
         scalars[row] = (energy, zr, cross, length)
-        steps[row] += 1
-        left += errors[row] > accepted
+        if not errors[row] <= accepted:
+            order[left] = row
+            left += 1
     return left
