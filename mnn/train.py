@@ -110,6 +110,8 @@ def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:
     data.check_same_grid(train.grid, validation.grid, "validation")
     if spec.setdefault("shape", list(train.shape)) != list(train.shape):
         raise ValueError(f"network.shape: {spec['shape']} given, the data have {list(train.shape)}")
+    if chosen.shifts and not train.grid.get("periodic"):
+        raise ValueError("overrides.shifts: true given, allowed where the data set's attribute periodic is 1")
     network = build(**spec, members=request.members, seed=request.seed, initial=chosen.initial).to(device)
     statistics = normalise.fit(train.input, train.output, chosen.statistics_for(network.spec))
     size = request.batch_size or max(1, len(train) // chosen.batches)

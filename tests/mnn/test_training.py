@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shutil
 
 import fields
+import netCDF4
 import numpy as np
 import pytest
 import torch
@@ -221,6 +223,14 @@ def test_mistakes_in_the_data_are_one_line(command, tmp_path, capsys, make, word
     arguments[arguments.index("--train") + 1] = data
     assert words in mistake(capsys, arguments)
     assert not folder.exists()
+
+
+def test_shifts_are_refused_where_the_data_are_not_periodic(command, tmp_path, shards, capsys):
+    with netCDF4.Dataset(shutil.copy(shards.train, tmp_path / "bounded.nc"), "a") as file:
+        file.periodic = 0
+    arguments = command(tmp_path, overrides={"shifts": True})
+    arguments[arguments.index("--train") + 1] = str(tmp_path / "bounded.nc")
+    assert "overrides.shifts: true given" in mistake(capsys, arguments)
 
 
 def test_another_device_is_refused(command, tmp_path, capsys):
