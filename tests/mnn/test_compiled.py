@@ -108,8 +108,15 @@ def test_one_member_with_fields_of_its_own():
 
 @pytest.mark.parametrize("layers", ["cnn", "lc"])
 def test_single_precision(layers):
-    network = build(dtype=torch.float32, shape=(320,), levels=6, rank=6, depth=5, layers=layers)
+    """With ReLU outputs only: rounding moves a state that is nearly 0 across it, and a gradient jumps there."""
+    spec = {"dtype": torch.float32, "shape": (320,), "levels": 6, "rank": 6, "depth": 5, "layers": layers}
+    network = build(**spec, activation="identity")
     assert_equal_paths(network, fields(network, 100))
+    network = build(**spec)
+    v = fields(network, 100)
+    expected = network.reference(v)
+    atol = TOLERANCE[torch.float32] * expected.abs().max().item()
+    torch.testing.assert_close(network(v), expected, rtol=0, atol=atol)
 
 
 def test_derivatives_are_those_of_the_function():
