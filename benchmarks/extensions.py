@@ -28,6 +28,7 @@ WELLS = Wells(wells=2, strength=(1.0, 4.0), variance=(2e-3, 4e-3), centre=(0.0, 
 VARIANTS = {
     "chain": {},
     "nonlinear transfer": {"transfer": "nonlinear"},
+    "nonlinear transfer, 2 layers": {"transfer": "nonlinear", "transfer_depth": 2},
     "residual": {"kernel": "residual"},
     "residual, nonlinear transfer": {"kernel": "residual", "transfer": "nonlinear"},
     "parallel": {"kernel": "parallel"},
@@ -85,7 +86,7 @@ def main() -> int:
     add("--rank", type=int, default=6, metavar="r", help="channels; default: %(default)s")
     add("--depth", type=int, default=5, metavar="K", help="kernel layers; default: %(default)s")
     add("--samples", type=int, default=1000, help="training samples; default: %(default)s")
-    add("--epochs", type=int, default=40, help="default: %(default)s")
+    add("--epochs", type=int, default=25, help="default: %(default)s")
     add("--variant", action="append", choices=VARIANTS, help="may be repeated; default: all")
     add("--csv", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
