@@ -94,13 +94,15 @@ class Band:
     def preconditioner(self, c: float) -> tuple[np.ndarray, tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
         """P = (-Laplacian + c)^-1 for `_precondition`: symbol, and the matrices to apply before and after it.
 
-        In one dimension the three are multiplied out, and the symbol is empty.
+        In one dimension the three are multiplied out, and the symbol is empty. There are always three matrices,
+        those of missing axes 1 x 1, so that one compiled function serves all dimensions.
         """
         symbol = 1 / (self.symbol + c)
+        missing = (np.ones((1, 1)),) * (3 - symbol.ndim)
         if symbol.ndim == 1:
-            product = ((self.synthesis[0] * symbol) @ self.analysis[0],)
+            product = (*missing, (self.synthesis[0] * symbol) @ self.analysis[0])
             return np.empty(0), product, product
-        return symbol.ravel(), tuple(self.analysis), tuple(self.synthesis)
+        return symbol.ravel(), (*missing, *self.analysis), (*missing, *self.synthesis)
 
     def tail(self, values: np.ndarray) -> np.ndarray:
         """Weight of the two highest frequencies of every axis that the band cuts off, (batch,)."""
@@ -263,7 +265,7 @@ def _descend(u, Lu, V, constants, symbol, before, after):
 def _precondition(r, z, work, symbol, before, after):
     """Fill z with P r."""
     if symbol.size == 0:
-        np.dot(r, before[0], z)
+        np.dot(r, before[2], z)
         return
     result, spare = _transform(before, r, work, z)
     result *= symbol
@@ -272,7 +274,7 @@ def _precondition(r, z, work, symbol, before, after):
 
 @_compile
 def _transform(matrices, source, first, second):
-    """Apply a square matrix along every axis, last axis first, into ``first`` and ``second`` in turn.
+    """Apply a square matrix along every axis there is, last axis first, into ``first`` and ``second`` in turn.
 
     Returns the one that holds the result, and the other.
     """
@@ -281,6 +283,8 @@ def _transform(matrices, source, first, second):
     after = points
     for axis in range(len(matrices) - 2, -1, -1):
         points = matrices[axis].shape[0]
+        if points == 1:
+            continue
         given, made = first.reshape(-1, points, after), second.reshape(-1, points, after)
         for index in range(given.shape[0]):
             np.dot(matrices[axis], given[index], made[index])
