@@ -25,6 +25,8 @@ STEPS, CHANGE = 12, 3e-6
 """Most steps on the inner waves, and the change of X that ends them: the outer step removes what is left."""
 TAIL = 3e-8
 """Root mean square of V beyond the band of a level, relative to the kinetic gap, up to which the level is used."""
+FINEST = 512
+"""Points along an axis up to which matrix products are worth while: beyond, the eigensolver's transforms are faster."""
 TILE = 2**18
 """Numbers in the largest array of a tile of samples, so that it stays in cache."""
 
@@ -178,18 +180,19 @@ class Contraction:
         highest = max(int(harmonics(count)[index].max()) for count, index in place)
         self.bands = list(self._bands(2 * highest))
         self.levels = {}
-        points = math.prod(min(self.bands[0].outer_points, count) for count in shape)
+        points = math.prod(min(FIRST_BAND[len(shape)].outer_points, count) for count in shape)
         self.tile = min(256, max(1, TILE // (len(self.kinetic) * points)))
         _keep_freed_memory()
 
     def _bands(self, harmonic: int):
-        """Bands from the coarsest that holds this harmonic to the grid itself."""
-        band = FIRST_BAND[len(self.shape)]
-        while band.inner_points < max(self.shape):
+        """Bands that hold this harmonic, from the coarsest to the grid itself or the finest that pays."""
+        band, points = FIRST_BAND[len(self.shape)], max(self.shape)
+        while band.inner_points < points and min(band.outer_points, points) <= FINEST:
             if band.inner >= harmonic:
                 yield band
             band = band.scaled(2)
-        yield Band(*(max(self.shape),) * 4)
+        if points <= FINEST:
+            yield Band(points, points, points, points)
 
     def _level(self, band: Band) -> Level:
         if band not in self.levels:

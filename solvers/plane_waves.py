@@ -69,7 +69,7 @@ def product_waves(shape: tuple[int, ...], index: np.ndarray) -> np.ndarray:
     """Products of plane waves on a grid, (m, *shape), for flat indices into an array of that shape."""
     product = np.ones((len(index),) + (1,) * len(shape))
     for axis, wave in enumerate(np.unravel_index(index, shape)):
-        rows = plane_waves(shape[axis], shape[axis])[wave]
+        rows = plane_waves(shape[axis], int(wave.max()) + 1)[wave]
         product = product * rows.reshape((len(index),) + (1,) * axis + (-1,) + (1,) * (len(shape) - 1 - axis))
     return product
 
