@@ -140,8 +140,8 @@ class Ladder:
     """
 
     def __init__(self, shape: tuple[int, ...], counts: tuple[int, ...], guess: int | None = None):
-        smaller = [count for count in counts if count < max(shape)]
-        self.bands = [Band(shape, count) for count in (*smaller, max(shape))]
+        bands = (Band(shape, count) for count in counts)
+        self.bands = [band for band in bands if band.shape != tuple(shape)] + [Band(shape, max(shape))]
         self._guess = self._lift = None
         if guess is not None and guess < max(self.bands[0].shape):
             self._guess = Band(shape, guess)
