@@ -51,7 +51,7 @@ def initialise(network: torch.nn.Module, seeds: Sequence[int], initial: str) -> 
 
 def _normal(layer: BoxLayer, generator: torch.Generator) -> torch.Tensor:
     """Draw one member's weights from N(0, 1), in float64 whatever the layer's type, so that types agree."""
-    return torch.randn(layer.weight.shape[1:], generator=generator, dtype=torch.float64)
+    return torch.randn(layer.weight.shape[1:], generator=generator, dtype=torch.float64, device=generator.device)
 
 
 def _paper(layer: BoxLayer, generator: torch.Generator) -> torch.Tensor:

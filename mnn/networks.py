@@ -43,7 +43,7 @@ def network(
     """
     if not isinstance(members, int) or isinstance(members, bool) or members < 1:
         raise ValueError(f"members: {members!r} given, an integer of at least 1 expected")
-    seeds = [seed + k for k in range(members)] if isinstance(seed, int) else list(seed)
+    seeds = [int(s) for s in seed] if np.ndim(seed) else [int(seed) + k for k in range(members)]
     if len(seeds) != members:
         raise ValueError(f"seed: {len(seeds)} seeds given, one for each of {members} members expected")
     spec = NetworkSpec.from_dict(spec)
