@@ -61,11 +61,23 @@ class RadiativeTransfer(Problem):
         return {"absorption": self.absorption, "sphere_measure": self.sphere_measure}
 
     def check_field(self, field: np.ndarray) -> np.ndarray:
-        """Return the field as float64, or raise a one-line ValueError; a scattering coefficient is not negative."""
+        """Return the field as float64, or raise a one-line ValueError.
+
+        mu_s is not negative, nor so strong that a cell is more than a mean free path wide: the grid would be too
+        coarse for every method.
+        """
         field = super().check_field(field)
-        if field.size and field.min() < 0:
-            row = int(np.unravel_index(field.argmin(), field.shape)[0])
-            raise ValueError(f"field: negative value {field.min():.3g} in sample {row}, mu_s >= 0 expected")
+        if not field.size:
+            return field
+        cells = min(self.shape)
+        low, high = (int(np.unravel_index(index, field.shape)[0]) for index in (field.argmin(), field.argmax()))
+        if field.min() < 0:
+            raise ValueError(f"field: negative value {field.min():.3g} in sample {low}, mu_s >= 0 expected")
+        if field.max() > cells:
+            raise ValueError(
+                f"field: mu_s = {field.max():.4g} in sample {high} given, too strong for {cells} cells along an axis; "
+                f"at most {cells} allowed"
+            )
         return field
 
 

@@ -76,14 +76,15 @@ def lagrange(fraction: np.ndarray) -> np.ndarray:
 def fan(n: int, slopes: np.ndarray, absorption: float) -> Fan:
     """Tables of the families of rays with the given slopes on an n x n grid of the unit square."""
     column = np.arange(-GHOST_COLUMNS, n + GHOST_COLUMNS)
-    shift = slopes[:, None] * column
+    # Rays pass through whole rows in the middle column, so that families of opposite slopes mirror each other.
+    middle = (n - 1) / 2
+    shift = slopes[:, None] * (column - middle)
     whole = np.floor(shift).astype(np.int64)
     fraction = shift - whole
-    reach = n + GHOST_COLUMNS
-    base = reach + RAY_ROWS + TAPS
-    ray = np.arange(reach + base + loop_length(n) + TAPS) - base
+    base = n // 2 + GHOST_COLUMNS + RAY_ROWS + TAPS
+    ray = np.arange(2 * base + loop_length(n)) - base
     with np.errstate(divide="ignore"):
-        walls = (np.array([-0.5, n - 0.5])[:, None, None] - ray) / slopes[:, None]
+        walls = middle + (np.array([-0.5, n - 0.5])[:, None, None] - ray) / slopes[:, None]
     enter = np.clip(np.minimum(walls[0], walls[1]), -0.5, n - 0.5)
     leave = np.clip(np.maximum(walls[0], walls[1]), -0.5, n - 0.5)
     entry = np.clip(np.ceil(enter), 0, n - 1)
