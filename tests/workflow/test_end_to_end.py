@@ -91,7 +91,7 @@ def test_a_training_killed_and_run_again_ends_with_the_same_weights(finished, tm
         clone.configure(lambda config: config["training"]["default"].update(epochs=2000))
     undisturbed.run(MODEL)
     (killed.folder / MODEL).unlink()
-    kill_when(killed, f"{MODEL.rpartition('/')[0]}/checkpoint.safetensors", [MODEL])
+    kill_when(killed, f"{MODEL.rpartition('/')[0]}/checkpoint_*.safetensors", [MODEL])
     assert not (killed.folder / MODEL).exists()
     killed.run(MODEL)
     expected, got = load_file(undisturbed.folder / MODEL), load_file(killed.folder / MODEL)

@@ -1,4 +1,5 @@
 # Names of results and small helpers for the rules.
+import hashlib
 import json
 import re
 
@@ -48,6 +49,12 @@ def checks(data, split, count):
 
 def experiment(wildcards):
     return STUDY.experiments[(wildcards.data, wildcards.model)]
+
+
+def checkpoint_name(experiment):
+    """A name of its own for every configuration, so that no training meets the checkpoint of another."""
+    known = as_json([vars(experiment), vars(STUDY.data[experiment.data]), sources.digest("mnn.train")])
+    return f"checkpoint_{hashlib.sha256(known.encode()).hexdigest()[:8]}.safetensors"
 
 
 def visits(experiment):
