@@ -32,7 +32,7 @@ rule train:
         n_train=lambda wildcards: experiment(wildcards).n_train,
         n_validation=lambda wildcards: samples(wildcards.data, "validation"),
         device=STUDY.config.device,
-        checkpoint=lambda wildcards, output: Path(output.model).with_name(checkpoint_name(experiment(wildcards))),
+        checkpoint=lambda wildcards, output: str(Path(output.model).with_name(checkpoint_name(experiment(wildcards)))),
         code=sources.digest("mnn.train"),
     message:
         "Training {wildcards.model} on {wildcards.data}"
