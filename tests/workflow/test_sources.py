@@ -17,7 +17,7 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "ROOT", tmp_path)
 
     def forget():
-        for cached in (sources.imports, sources._tree_digest):
+        for cached in (sources.imports, sources._tree, sources._tree_digest):
             cached.cache_clear()
 
     forget()
