@@ -113,6 +113,20 @@ def laplacian(n: int) -> tuple[np.ndarray, np.ndarray]:
     return cell, np.stack([edge[:-2, 1:-1], edge[2:, 1:-1], edge[1:-1, :-2], edge[1:-1, 2:]])
 
 
+def kernel(fine: np.ndarray, n: int, absorption: float) -> np.ndarray:
+    """Matrix of F -> int F e^-tau / |x - y| dy for F that vanish at x, (n^2, n^2), with a diagonal of zeros."""
+    matrix = np.zeros((n * n, n * n))
+    fill_kernel(fine, n, absorption, unit_gauss(2 * NODES), unit_gauss(NODES), matrix)
+    weight = np.ones(n)
+    weight[:3] = weight[:-4:-1] = END_WEIGHTS
+    matrix *= np.outer(weight, weight).ravel()
+    cell, neighbours = laplacian(n)
+    for neighbour in neighbours:
+        matrix[cell.ravel(), neighbour.ravel()] -= LATTICE_ZETA / (4 * n)
+    matrix[np.diag_indices(n * n)] = 0
+    return matrix
+
+
 def solve(mu_s: np.ndarray, absorption: float, share: float) -> tuple[np.ndarray, float]:
     """Solve one sample by the dense matrix.
 
@@ -131,24 +145,15 @@ def solve(mu_s: np.ndarray, absorption: float, share: float) -> tuple[np.ndarray
         Relative residual of the discrete equation.
     """
     n, fine = len(mu_s), refine(mu_s)
-    long, short = unit_gauss(2 * NODES), unit_gauss(NODES)
-    passed = transmission(fine, n, absorption, unit_gauss(DIRECTIONS), long).ravel()
-    kernel = np.zeros((n * n, n * n))
-    fill_kernel(fine, n, absorption, long, short, kernel)
-    weight = np.ones(n)
-    weight[:3] = weight[:-4:-1] = END_WEIGHTS
-    kernel *= np.outer(weight, weight).ravel()
-    cell, neighbours = laplacian(n)
-    for neighbour in neighbours:
-        kernel[cell.ravel(), neighbour.ravel()] -= LATTICE_ZETA / (4 * n)
-    kernel[np.diag_indices(n * n)] = 0
-    kernel *= share / (2 * np.pi)
+    passed = transmission(fine, n, absorption, unit_gauss(DIRECTIONS), unit_gauss(2 * NODES)).ravel()
+    matrix = kernel(fine, n, absorption)
+    matrix *= share / (2 * np.pi)
     # e = 1/mu_a - u obeys e = K(mu_s e) + (1 - share + share P) / mu_a.
     scattering, total = mu_s.ravel(), mu_s.ravel() + absorption
-    diagonal = 1 + scattering / total * (kernel @ total - share * (1 - passed))
-    kernel *= -scattering
-    kernel[np.diag_indices(n * n)] = diagonal
+    diagonal = 1 + scattering / total * (matrix @ total - share * (1 - passed))
+    matrix *= -scattering
+    matrix[np.diag_indices(n * n)] = diagonal
     source = (1 - share + share * passed) / absorption
-    e = np.linalg.solve(kernel, source)
+    e = np.linalg.solve(matrix, source)
     u = 1 / absorption - e
-    return u.reshape(n, n), float(np.linalg.norm(kernel @ e - source) / np.linalg.norm(u))
+    return u.reshape(n, n), float(np.linalg.norm(matrix @ e - source) / np.linalg.norm(u))
