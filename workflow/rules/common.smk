@@ -3,7 +3,7 @@ import hashlib
 import json
 import re
 
-from solvers.registry import PROBLEMS
+from solvers.registry import module_of
 from workflow import requests, sources
 from workflow.config import ConfigError
 from workflow.study import SPLITS, study
@@ -68,6 +68,11 @@ def n_test(wildcards):
 
 def samples(data, split):
     return STUDY.data[data].samples[split]
+
+
+def solver(data):
+    """Module of the problem that a data set is made by."""
+    return module_of(STUDY.data[data].problem["name"])
 
 
 def shape(data):

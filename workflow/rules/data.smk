@@ -24,7 +24,7 @@ rule generate:
         field=lambda wildcards: as_json(STUDY.data[wildcards.data].field),
         seed=lambda wildcards: STUDY.data[wildcards.data].seed,
         precision=lambda wildcards: STUDY.data[wildcards.data].precision,
-        code=lambda wildcards: sources.digest("solvers.generate", PROBLEMS[STUDY.data[wildcards.data].problem["name"]]),
+        code=lambda wildcards: sources.digest("solvers.generate", solver(wildcards.data)),
     message:
         "Solving {wildcards.data}, {wildcards.split} samples {wildcards.start} to {wildcards.stop}"
     shell:
@@ -50,7 +50,7 @@ rule check:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        code=lambda wildcards: sources.digest("solvers.check", PROBLEMS[STUDY.data[wildcards.data].problem["name"]]),
+        code=lambda wildcards: sources.digest("solvers.check", solver(wildcards.data)),
     message:
         "Checking {wildcards.data}, {wildcards.split} samples {wildcards.start} to {wildcards.stop}"
     shell:
