@@ -35,25 +35,24 @@ COLUMNS = 2
 LAYER, ADD = 0, 1
 RELU, ACCUMULATE, MASK = 1, 2, 4
 
-SWEEP = np.dtype(
-    [(name, np.int64) for name in ("boxes", "starts", "entries", "shifts", "inputs", "outputs", "to_out", "to_in")]
-)
+
+def _record(names):
+    return np.dtype([(name, np.int64) for name in names.split()])
+
+
+SWEEP = _record("boxes starts entries shifts inputs outputs to_out to_in")
 """Boxes to compute; where in the table their entries start, the entries (source, weight) and the shifts into the bias
 stand; channels; strides of a weight from one output and one input channel to the next."""
 
-SUMS = np.dtype([(name, np.int64) for name in ("segments", "count", "entries")])
+SUMS = _record("segments count entries")
 """Where in the table the segments (weight, first entry, entries) and their entries (box, source) stand."""
 
-STEP = np.dtype(
-    [(name, np.int64) for name in ("kind", "layer", "x", "other", "y", "flags")]
-    + [(name, np.int64) for name in ("grad_x", "grad_other", "grad_y", "flags_x", "flags_other", "size")]
-    + [("from_input", np.int64)]
-)
+STEP = _record("kind layer x other y flags grad_x grad_other grad_y flags_x flags_other size from_input")
 """A step of the program: its kind; a LAYER's number; rows at which the operands and the result start, and at which
 their gradients do; what is done to a result or a gradient before it is stored (RELU, ACCUMULATE, MASK); rows of the
 result; whether x is the network's input. A LAYER that does ACCUMULATE adds the other operand to its result."""
 
-_INT, _INT32, _BIT = ir.IntType(64), ir.IntType(32), ir.IntType(1)
+_INT, _INT32 = ir.IntType(64), ir.IntType(32)
 
 
 class _Emitter:
@@ -264,8 +263,7 @@ def _sweep(arena, table, sweep, width, weights, operands):
     weights: addresses of weight and bias and the bias's stride, 0 for none; operands: addresses of x, y and what has
     the rows of y, the other term and the reference, and flags.
     """
-    size = arena.itemsize
-    weight, bias, bias_stride = weights
+    size, (weight, bias, bias_stride) = arena.itemsize, weights
     x, y, other, reference, flags = operands
     parts = _parts(sweep.outputs, ROWS)
     for box in range(sweep.boxes):
@@ -296,8 +294,7 @@ def _sum(arena, table, sums, width, target, g, x):
 
     target: address, to_out, to_in; g and x: address, channels and width, of x 0 where the same ones serve all rows.
     """
-    size = arena.itemsize
-    lanes = BLOCK_BYTES // size
+    size, lanes = arena.itemsize, BLOCK_BYTES // arena.itemsize
     address, to_out, to_in = target
     blocks = width // lanes
     parts = _parts(g[1], ROWS)
@@ -318,17 +315,10 @@ def _sum(arena, table, sums, width, target, g, x):
 
 
 @njit(nogil=True)
-def _add(x, other, y, count):
-    """Add the first numbers of two states."""
+def _copy(source, target, reference, count, flags):
+    """Copy the first numbers of a state, after what the flags ask for."""
     for i in range(count):
-        y[i] = x[i] + other[i]
-
-
-@njit(nogil=True)
-def _pass_on(target, gradient, reference, count, flags):
-    """Hand a gradient on to an operand of an ADD."""
-    for i in range(count):
-        value = gradient[i] + target[i] if flags & ACCUMULATE else gradient[i]
+        value = source[i] + target[i] if flags & ACCUMULATE else source[i]
         target[i] = 0 if flags & MASK and reference[i] <= 0 else value
 
 
@@ -387,8 +377,7 @@ def _lay_out_few(field, rows, state, width, part, inward):
 @njit(nogil=True)
 def _weights(layer, member, size):
     """Addresses of a member's weight and bias, and the bias's stride."""
-    weight, weights, bias, biases = layer[0], layer[1], layer[2], layer[3]
-    return weight + size * member * weights, bias + size * member * biases, np.int64(biases > 0)
+    return layer[0] + size * member * layer[1], layer[2] + size * member * layer[3], np.int64(layer[3] > 0)
 
 
 @njit(nogil=True, cache=True)
@@ -430,13 +419,15 @@ def forward(program, layers, v, u, arena, schedule):
 def _do(step, sweeps, table, layers, member, state, width):
     size = state.itemsize
     if step.kind == ADD:
-        _add(state[step.x * width :], state[step.other * width :], state[step.y * width :], step.size * width)
+        y, count = state[step.y * width :], step.size * width
+        _copy(state[step.x * width :], y, y, count, 0)
+        _copy(state[step.other * width :], y, y, count, ACCUMULATE)
     else:
         base = state.ctypes.data
         weights = _weights(layers[step.layer], member, size)
-        x, y = base + size * width * step.x, base + size * width * step.y
-        other = base + size * width * step.other
-        _sweep(state, table, sweeps[2 * step.layer], width, weights, (x, y, other, y, step.flags))
+        x, other = base + size * width * step.x, base + size * width * step.other
+        result = base + size * width * step.y
+        _sweep(state, table, sweeps[2 * step.layer], width, weights, (x, result, other, result, step.flags))
 
 
 @njit(nogil=True, cache=True)
@@ -458,8 +449,7 @@ def backward(program, layers, grad_u, grad_v, arena, scratch, gradients, schedul
     """
     steps, _, _, _, places, (row_in, row_out) = program
     rows, tile, job, stride = schedule
-    members, batch, _ = grad_u.shape
-    groups = len(gradients)
+    (members, batch, _), groups = grad_u.shape, len(gradients)
     lanes = BLOCK_BYTES // arena.itemsize
     padded = (batch + lanes - 1) // lanes * lanes
     tiles = (batch + tile - 1) // tile
@@ -486,9 +476,9 @@ def _undo(step, program, layers, member, states, width, to_input):
     total = scratch[step.grad_y * width :]
     count = step.size * width
     if step.kind == ADD or step.flags & ACCUMULATE:
-        _pass_on(scratch[step.grad_other * width :], total, state[step.other * width :], count, step.flags_other)
+        _copy(total, scratch[step.grad_other * width :], state[step.other * width :], count, step.flags_other)
     if step.kind == ADD:
-        _pass_on(scratch[step.grad_x * width :], total, state[step.x * width :], count, step.flags_x)
+        _copy(total, scratch[step.grad_x * width :], state[step.x * width :], count, step.flags_x)
         return
     _, sweeps, sums, table, _, _ = program
     layer, sweep = layers[step.layer], sweeps[2 * step.layer]
