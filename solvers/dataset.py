@@ -23,7 +23,14 @@ UNWRITTEN = 9.9e36
 
 
 class DatasetError(ValueError):
-    """A file that does not honour the contract; one line that names the file and what is wrong."""
+    """A file that does not honour the contract; one line that names the file and what is wrong.
+
+    ``remedy`` says how whoever wrote the file can mend it, where that is known.
+    """
+
+    def __init__(self, message: str, remedy: str | None = None):
+        super().__init__(message)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Header:
         Further variables, one entry a sample.
     precision : {"float32", "float64"}
         In which the fields are stored.
+    axes : tuple of str
+        Names of the axes, x, y, z unless said otherwise.
     """
 
     input: Quantity
@@ -63,6 +72,7 @@ class Header:
     attributes: dict = field(default_factory=dict)
     variables: tuple[Variable, ...] = ()
     precision: str = "float32"
+    axes: tuple[str, ...] = AXES
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -166,8 +176,8 @@ class Shard:
     coordinates: dict[str, np.ndarray]
     attrs: dict
 
-    def blocks(self, size: int, stop: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Read input and output of the first ``stop`` samples (default: all), ``size`` samples at a time.
+    def blocks(self, size: int, stop: int | None = None, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Read input and output of the samples ``start`` to ``stop`` - 1 (default: all), ``size`` at a time.
 
         Raises
         ------
@@ -176,7 +186,7 @@ class Shard:
         """
         stop = self.count if stop is None else stop
         with _open(self.path) as file:
-            for first in range(0, stop, size):
+            for first in range(start, stop, size):
                 rows = slice(first, min(first + size, stop))
                 yield tuple(self._read(file, name, rows) for name in (self.input, self.output))
 
@@ -211,9 +221,12 @@ class Shard:
             raise DatasetError(f"{self.path}: variable {name} cannot be read ({error}), the file is damaged") from None
         with np.errstate(invalid="ignore"):
             bad = ~(np.abs(values) < UNWRITTEN)
+        for missing in {"_FillValue", "missing_value"} & set(file[name].ncattrs()):
+            bad |= values == file[name].getncattr(missing)
         if bad.any():
             row = rows.start + int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
-            raise DatasetError(f"{self.path}: {name} of sample {row} of the file is NaN, infinite or missing")
+            remedy = "leave such samples out of both fields, or fill the gaps"
+            raise DatasetError(f"{self.path}: {name} of sample {row} of the file is NaN, infinite or missing", remedy)
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
@@ -274,32 +287,51 @@ def _plain(value):
 def _variable_name(path: Path, file, attrs: dict, role: str, name: str | None) -> str:
     name = attrs.get(f"{role}_variable") if name is None else name
     if name is None:
-        raise DatasetError(f"{path}: no attribute {role}_variable to tell which variable is the {role}")
+        there = f"; there is {', '.join(map(_layout, file.variables.values())) or 'no variable'}"
+        remedy = f"name both with --variables INPUT OUTPUT, or set the global attribute {role}_variable{there}"
+        raise DatasetError(f"{path}: no attribute {role}_variable to tell which variable is the {role}", remedy)
     if name not in file.variables:
-        raise DatasetError(f"{path}: no variable {name} ({role}), there is {', '.join(file.variables) or 'none'}")
+        there = ", ".join(file.variables) or "none"
+        raise DatasetError(
+            f"{path}: no variable {name} ({role}), there is {there}", "give the name of one that is there"
+        )
     return name
 
 
+def _layout(variable) -> str:
+    """Name, dimensions and sizes of a variable: ``potential(sample: 1000, x: 320)``."""
+    sizes = zip(variable.dimensions, variable.shape, strict=True)
+    return f"{variable.name}({', '.join(f'{name}: {size}' for name, size in sizes)})"
+
+
 def _check_layout(path: Path, given, wanted) -> None:
+    both = f"{_layout(given)} and {_layout(wanted)}"
     if given.dimensions != wanted.dimensions:
-        both = f"{given.name}{given.dimensions} and {wanted.name}{wanted.dimensions}"
-        raise DatasetError(f"{path}: {both} found, the same dimensions expected")
+        remedy = "interpolate both to one grid and store them with the same dimensions, the sample first"
+        raise DatasetError(f"{path}: {both} found, the same dimensions expected", remedy)
     if not 2 <= given.ndim <= 4:
-        raise DatasetError(f"{path}: {given.name}{given.dimensions} found, sample and one to three axes expected")
+        remedy = "store fields as (sample, x), (sample, x, y) or (sample, x, y, z)"
+        raise DatasetError(f"{path}: {_layout(given)} found, sample and one to three axes expected", remedy)
+    if "sample" in given.dimensions[1:]:
+        remedy = 'bring the samples to the front, with xarray: data.transpose("sample", ...)'
+        raise DatasetError(f"{path}: {_layout(given)} found, sample expected as the first dimension", remedy)
     if given.dtype not in (np.float32, np.float64) or wanted.dtype != given.dtype:
         both = f"{given.name} {given.dtype} and {wanted.name} {wanted.dtype}"
-        raise DatasetError(f"{path}: {both} found, both float32 or both float64 expected")
+        remedy = 'store both in one precision, with xarray: data.astype("float32")'
+        raise DatasetError(f"{path}: {both} found, both float32 or both float64 expected", remedy)
     if 0 in given.shape:
-        raise DatasetError(f"{path}: {given.name}{given.shape} is empty")
+        raise DatasetError(f"{path}: {_layout(given)} is empty")
 
 
 def _coordinate(path: Path, file, axis: str) -> np.ndarray:
     points = np.asarray(file[axis][:], dtype=np.float64)
     if points.ndim != 1 or not np.isfinite(points).all():
-        raise DatasetError(f"{path}: coordinate {axis} is not a list of finite numbers")
+        remedy = f"give one number for each point along {axis}, or leave the coordinate variable out"
+        raise DatasetError(f"{path}: coordinate {axis} is not a list of finite numbers", remedy)
     steps = np.diff(points)
     if len(steps) and not (np.ptp(steps) <= 1e-4 * abs(steps[0]) and steps[0] > 0):
-        raise DatasetError(f"{path}: coordinate {axis} is not uniform and increasing")
+        remedy = f"interpolate both fields to equal steps along {axis}, with xarray: data.interp({axis}=points)"
+        raise DatasetError(f"{path}: coordinate {axis} is not uniform and increasing", remedy)
     return points
 
 

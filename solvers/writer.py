@@ -69,14 +69,14 @@ class Writer:
         self._file = file = netCDF4.Dataset(self._part, "w", format="NETCDF4")
         file.set_fill_off()
         file.set_auto_mask(False)
-        sizes = {"sample": count} | dict(zip(AXES, header.shape, strict=False))
+        axes = header.axes[: len(header.shape)]
+        sizes = {"sample": count} | dict(zip(axes, header.shape, strict=True))
         sizes |= {name: size for variable in header.variables for name, size in variable.dimensions}
         for name, size in sizes.items():
             file.createDimension(name, size)
-        axes = tuple(AXES[: len(header.shape)])
         self._add("sample", "i8", ("sample",), long_name="index of the sample in the data set", units="1")
-        for axis, points in zip(axes, header.coordinates, strict=True):
-            self._add(axis, "f8", (axis,), long_name=f"coordinate along {axis}", units="1", axis=axis.upper())
+        for axis, letter, points in zip(axes, AXES, header.coordinates, strict=False):
+            self._add(axis, "f8", (axis,), long_name=f"coordinate along {axis}", units="1", axis=letter.upper())
             file[axis][:] = points
         for quantity in (header.input, header.output):
             attributes = {"long_name": quantity.long_name, "units": quantity.units, "symbol": quantity.symbol}

@@ -1,8 +1,8 @@
 """Fingerprints of the code a job runs, so that it runs again when, and only when, that code changes.
 
 The modules are found from the import graph: those of this project and, where a problem comes from a package of its
-own, those of that package. Comments, docstrings and layout do not count: two versions of a module
-with the same syntax tree have the same fingerprint.
+own, those of that package. Comments, docstrings and layout do not count: two versions of a module with the same
+syntax tree have the same fingerprint.
 """
 
 import ast

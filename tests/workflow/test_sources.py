@@ -50,6 +50,21 @@ def test_code_of_another_module_is_not(package):
     assert not changed(package, "c.py", "x = 1\n")
 
 
+def test_a_package_of_its_own_is_followed_and_not_loaded(package, tmp_path, monkeypatch):
+    folder = tmp_path / "elsewhere/own_physics"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError\n")
+    (folder / "waves.py").write_text("import numpy\nfrom . import grid\nfrom .grid import h\nfrom solvers.a import g\n")
+    (folder / "grid.py").write_text("h = 1\n")
+    monkeypatch.syspath_prepend(folder.parent)
+    own = {"own_physics", "own_physics.waves", "own_physics.grid"}
+    assert sources.closure("own_physics.waves") == own | {"solvers", "solvers.a", "solvers.b"}
+    before = sources.digest("own_physics.waves")
+    (folder / "grid.py").write_text("h = 2\n")
+    package[1]()
+    assert sources.digest("own_physics.waves") != before
+
+
 def test_the_solvers_do_not_depend_on_networks_nor_the_reverse():
     assert not [m for m in sources.closure("solvers.generate") if m.startswith(("mnn", "workflow"))]
     assert not [m for m in sources.closure("mnn.train") if m.startswith(("workflow", "solvers.nlse", "solvers.wells"))]
