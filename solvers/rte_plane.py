@@ -15,8 +15,11 @@ from solvers import rte_dense, rte_rays
 from solvers.problem import Attempt
 from solvers.radiative_transfer import RadiativeTransfer
 
-DIRECTIONS = 64
-"""Directions of the sweeps; a multiple of 8 keeps the symmetries of the square."""
+DIRECTIONS = {"4pi": 64, "2pi": 128}
+"""Directions of the sweeps; a multiple of 8 keeps the symmetries of the square.
+
+Where particles are conserved, gain and loss by scattering almost cancel in u - u_0, which asks for more of them.
+"""
 START_DIRECTIONS = 24
 """Directions of the first sweep, whose result the others correct."""
 SWEEPS = 40
@@ -87,7 +90,7 @@ class Plane(RadiativeTransfer):
         self.share = 1.0 if sphere_measure == "2pi" else 0.5
         self.agreement = 5e-4 if sphere_measure == "2pi" else 5e-5
         self.unscattered = self.share * unscattered(n, self.absorption)
-        self._fans = {count: self._fan(count) for count in (START_DIRECTIONS, DIRECTIONS)}
+        self._start, self._fan = (self._rays(count) for count in (START_DIRECTIONS, DIRECTIONS[sphere_measure]))
 
     @property
     def methods(self) -> dict:
@@ -99,13 +102,14 @@ class Plane(RadiativeTransfer):
         defect = values - self.unscattered - self._sweep(field, values)
         return np.linalg.norm(defect, axis=(1, 2)) / np.linalg.norm(values, axis=(1, 2))
 
-    def _fan(self, directions: int) -> rte_rays.Fan:
+    def _rays(self, directions: int) -> rte_rays.Fan:
         angles = (np.arange(directions // 4) + 0.5) * 2 * np.pi / directions - np.pi / 4
         return rte_rays.fan(self.shape[0], np.tan(angles), self.absorption)
 
-    def _sweep(self, field: np.ndarray, density: np.ndarray, directions: int = DIRECTIONS) -> np.ndarray:
+    def _sweep(self, field: np.ndarray, density: np.ndarray, fan: rte_rays.Fan | None = None) -> np.ndarray:
         """The rest w = u - u_0 that the densities (batch, N, N) give rise to."""
-        return rte_rays.sweep(self._fans[directions], field, density, self.absorption, self.share / directions)
+        fan = fan or self._fan
+        return rte_rays.sweep(fan, field, density, self.absorption, self.share / (4 * len(fan.step)))
 
     def _fast(self, field: np.ndarray) -> Attempt:
         depth = np.maximum(field.mean(axis=1).max(axis=1), field.mean(axis=2).max(axis=1))
@@ -124,7 +128,7 @@ class Plane(RadiativeTransfer):
         ``scattered``, the largest part of a parallel beam along the axes that is scattered, estimates how much an
         error shrinks in a sweep.
         """
-        rest = self._sweep(field, np.broadcast_to(self.unscattered, field.shape), START_DIRECTIONS)
+        rest = self._sweep(field, np.broadcast_to(self.unscattered, field.shape).copy(), self._start)
         allowed = ACCURACY * np.linalg.norm(self.unscattered) / np.maximum(self.share * scattered, 1e-30)
         sweeps, active = np.ones(len(field), dtype=np.int64), np.arange(len(field))
         points, defects = [], []

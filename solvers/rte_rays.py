@@ -1,8 +1,9 @@
 """Compiled kernels of the plane: transport along families of parallel rays, forth and back, on sheared grids.
 
 Rays of slope t = dy/dx, |t| <= 1, meet column i of the grid at y = (R + t i + 1/2) h for integers R, i counted from
-the middle: shifting every column by t i cells turns rays into rows of an array. Integrals along rays are then sums over columns, vectorised over
-rays. Steeper rays are those of the transposed field. Arrays are float32: they only carry u - u_0, which is small.
+the middle: shifting every column by t i cells turns rays into rows of an array. Integrals along rays are then sums
+over columns, vectorised over rays. Steeper rays are those of the transposed field. Arrays are in single precision:
+they carry u - u_0 only, which is small.
 """
 
 from typing import NamedTuple

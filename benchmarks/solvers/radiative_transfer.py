@@ -51,10 +51,10 @@ def _plane_case(name, measure, amplitude):
         hardest=_coincident(problem, Wells(2, **law), [0.2, 0.5]),
         samples_fast=256,
         samples_straightforward=1,
-        samples_reference=3,
+        samples_reference=2,
         floor_error=1e-5 if measure == "4pi" else 1e-4,
         floor_hardest=5e-2,
-        floor_ratio=5000,
+        floor_ratio=5000 if measure == "4pi" else 2500,
         signal=lambda: problem.unscattered,
         floor_signal=5e-3,
     )
