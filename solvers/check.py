@@ -1,15 +1,18 @@
 """Check files of a data set: ``python -m solvers.check FILE...``.
 
 Contract, finite fields, checksum; and where the file says what it was made from: recorded residuals, drawn
-parameters, grid, and a subset of its samples, chosen by the checksum, solved again by the robust method. Exit code
-1 if a file fails, with what is wrong and how to mend it; 2 for a mistake on the command line.
+parameters, grid, and a subset of its samples, chosen by the checksum, solved again by the robust method. For a file
+of your own: a network that suits it, and why. Exit code 1 if a file fails, with what is wrong and how to mend it; 2
+for a mistake on the command line.
 """
 
 import json
 import os
 import shlex
 import sys
+from argparse import Namespace
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 from solvers.command import Parser, one_line, run_on_one_thread
@@ -27,7 +30,12 @@ ROUNDINGS = 4
 """Roundings of the storage precision granted to a value that is computed again."""
 
 
-def check(path: os.PathLike | str, subset: int | None = None, deep: bool = False) -> dict:
+def check(
+    path: os.PathLike | str,
+    subset: int | None = None,
+    deep: bool = False,
+    variables: tuple[str | None, str | None] = (None, None),
+) -> dict:
     """Check one file.
 
     Parameters
@@ -37,6 +45,8 @@ def check(path: os.PathLike | str, subset: int | None = None, deep: bool = False
         How many samples to solve again by the robust method; by default the problem's ``samples_checked``.
     deep : bool
         Solve all samples again.
+    variables : (str, str)
+        Names of the input and the output variable, where the file does not tell.
 
     Returns
     -------
@@ -50,7 +60,7 @@ def check(path: os.PathLike | str, subset: int | None = None, deep: bool = False
     DatasetError
         If the file fails; one line.
     """
-    source = Source(path)
+    source = Source(path, *variables)
     shard = source.shards[0]
     for _ in source.blocks():
         pass
@@ -151,7 +161,7 @@ def _compare(shard: Shard, name: str, rows: np.ndarray, stored, expected, allowe
     return float(difference[worst])
 
 
-def remedy(path: os.PathLike | str) -> str:
+def remedy(path: os.PathLike | str, error: DatasetError) -> str:
     """Say how to mend a file that failed: the command that makes it again, if the file still tells."""
     try:
         shard = inspect(path)
@@ -159,7 +169,7 @@ def remedy(path: os.PathLike | str) -> str:
     except DatasetError:
         specification = None
     if specification is None or shard.start is None:
-        return "make it again, or, where it is your own, see docs/data_format.md"
+        return error.remedy or "make it again, or, where it is your own, see docs/data_format.md"
     spec = json.loads(specification.json())
     options = {name: value if isinstance(value, str) else json.dumps(value) for name, value in spec.items()}
     options |= {"start": shard.start, "stop": shard.start + shard.count, "output": path}
@@ -176,7 +186,7 @@ def main() -> int:
     except ValueError as error:
         print(f"check: {one_line(error)}", file=sys.stderr)
         return 2
-    reports = [_check_and_tell(path, options.subset, options.deep) for path in options.files]
+    reports = [_check_and_tell(path, options) for path in options.files]
     passed = all(report["ok"] for report in reports)
     if options.report is not None:
         document = json.dumps({"ok": passed, "files": reports}, indent=2) + "\n"
@@ -185,13 +195,16 @@ def main() -> int:
     return 0 if passed else 1
 
 
-def _check_and_tell(path: Path, subset: int | None, deep: bool) -> dict:
+def _check_and_tell(path: Path, options: Namespace) -> dict:
     try:
-        report = check(path, subset, deep)
+        report = check(path, options.subset, options.deep, options.variables)
     except DatasetError as error:
-        print(f"{one_line(error)}\n  to mend: {remedy(path)}", file=sys.stderr, flush=True)
+        print(f"{one_line(error)}\n  to mend: {remedy(path, error)}", file=sys.stderr, flush=True)
         return {"path": str(path), "ok": False, "error": one_line(error)}
     print(f"{path}: ok: {_describe(report)}", flush=True)
+    if "residual" not in report and options.report is None:
+        # Loaded by name: what is suggested certifies nothing, and must not enter the checker's fingerprint.
+        print("".join(f"  {line}\n" for line in import_module("mnn.suggest").suggest(path, options.variables)), end="")
     return {"ok": True} | report
 
 
@@ -213,7 +226,14 @@ def _parser() -> Parser:
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--subset", type=int, help="samples to solve again by the robust method")
     chosen.add_argument("--deep", action="store_true", help="solve every sample again")
-    parser.add_argument("--report", type=Path, help="JSON file for the findings")
+    parser.add_argument(
+        "--variables",
+        nargs=2,
+        default=(None, None),
+        metavar=("INPUT", "OUTPUT"),
+        help="names of the two fields, where the file does not tell",
+    )
+    parser.add_argument("--report", type=Path, help="JSON file for the findings; no network is suggested")
     return parser
 
 

@@ -173,6 +173,7 @@ class Shard:
     output: str
     dtype: np.dtype
     shape: tuple[int, ...]
+    axes: tuple[str, ...]
     coordinates: dict[str, np.ndarray]
     attrs: dict
 
@@ -277,7 +278,7 @@ def inspect(path: os.PathLike | str, input_name: str | None = None, output_name:
         coordinates = {axis: _coordinate(path, file, axis) for axis in axes if axis in file.variables}
         count, *shape = pair[0].shape
         start = _start(path, file, attrs, count)
-        return Shard(path, count, start, *names, pair[0].dtype, tuple(shape), coordinates, attrs)
+        return Shard(path, count, start, *names, pair[0].dtype, tuple(shape), axes, coordinates, attrs)
 
 
 def _plain(value):

@@ -146,7 +146,7 @@ def test_the_remedy_makes_the_file_again(made, shard):
     good = made.read_bytes()
     with netCDF4.Dataset(shard, "a") as file:
         file["ground_state"][7] *= 1.001
-    program, dash_m, module, *arguments = shlex.split(remedy(shard))
+    program, dash_m, module, *arguments = shlex.split(remedy(shard, DatasetError("wrong")))
     assert (program, dash_m, module) == ("python", "-m", "solvers.generate")
     assert run(module, arguments).returncode == 0
     assert shard.read_bytes() == good
@@ -161,7 +161,8 @@ def test_a_users_own_file_gets_the_contract_alone(samples):
         file.delncattr("checksum")
         file["density"][3, 2, 1] = np.nan
     fails(path, "density of sample 3")
-    assert "docs/data_format.md" in remedy(path)
+    assert "docs/data_format.md" in remedy(path, DatasetError("wrong"))
+    assert remedy(path, DatasetError("wrong", "mend it so")) == "mend it so"
 
 
 def test_the_command_line(shard, tmp_path):
