@@ -6,7 +6,7 @@ The configuration reference in docs/ and ``workflow/schema.json`` are generated 
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="lower-case letters, digits, - and _")]
 Count = Annotated[int, Field(gt=0, strict=True)]
@@ -50,6 +50,48 @@ class DataSet(Section):
     """How many samples each split has."""
     shard: Count
     """Samples a file; each file is one solver job."""
+
+
+class OwnDataSet(Section):
+    """Pairs of fields in a file of your own; no solver takes part."""
+
+    title: str
+    """Title for figures and reports."""
+    path: str
+    """NetCDF file with an input and an output variable, each `(sample, x[, y[, z]])`; see docs/own_data.md."""
+    input: str | None = None
+    """Name of the input variable; what the file's attribute `input_variable` says without it."""
+    output: str | None = None
+    """Name of the output variable; what the file's attribute `output_variable` says without it."""
+    periodic: bool | None = None
+    """Whether the grid is periodic; what the file's attribute `periodic` says without it."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Precision of the fields in the shards."""
+    samples: Samples
+    """How many samples each split has: the file's first ones train, the next validate, the next test."""
+    shard: Count
+    """Samples a shard."""
+
+    @model_validator(mode="after")
+    def both_names(self):
+        """Names are given for both variables or for none."""
+        if (self.input is None) != (self.output is None):
+            given, missing = ("input", "output") if self.output is None else ("output", "input")
+            raise ValueError(f"{missing}: missing, {given} is given; both or none allowed")
+        return self
+
+
+TAGS = {"[solved]": DataSet, "[own]": OwnDataSet}
+"""Kinds of data sets; pydantic puts the tag into the path of an error, where no name of a user can look like it."""
+
+
+def _kind_of_data(value: Any) -> str:
+    return "[own]" if isinstance(value, OwnDataSet) or (isinstance(value, dict) and "path" in value) else "[solved]"
+
+
+AnyData = Annotated[
+    Annotated[DataSet, Tag("[solved]")] | Annotated[OwnDataSet, Tag("[own]")], Discriminator(_kind_of_data)
+]
 
 
 class Network(Section):
@@ -182,8 +224,8 @@ class Config(Section):
     """Where networks train; auto takes a GPU if there is one."""
     ranks: Annotated[int, Field(gt=0, le=4096, strict=True)] = 2
     """MPI ranks of a solver job."""
-    data_sets: Annotated[dict[Name, DataSet], Field(min_length=1)]
-    """Data sets by name."""
+    data_sets: Annotated[dict[Name, AnyData], Field(min_length=1)]
+    """Data sets by name: solved, or, with `path`, a file of your own."""
     networks: Annotated[dict[Name, Network], Field(min_length=1)]
     """Networks by name."""
     training: Annotated[dict[Name, Training], Field(min_length=1)]
@@ -253,7 +295,7 @@ def load(config: dict, tier: str | None = None) -> Config:
 
 
 def _dotted(path) -> str:
-    return ".".join(str(part) for part in path if part != "[key]")
+    return ".".join(str(part) for part in path if part != "[key]" and part not in TAGS)
 
 
 def _one_line(error: ValidationError) -> str:
@@ -265,6 +307,8 @@ def _one_line(error: ValidationError) -> str:
         allowed = _keys_allowed(first["loc"])
         close = get_close_matches(str(first["loc"][-1]), allowed, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
+        if "[own]" in first["loc"] and first["loc"][-1] in DataSet.model_fields:
+            hint = "; a data set with a path is a file, it is not solved"
         return f"{path}: unknown key, {', '.join(allowed)} allowed{hint}{more}"
     if first["type"] == "missing":
         return f"{path}: missing, this key is required{more}"
@@ -278,7 +322,9 @@ def _keys_allowed(path: tuple) -> list[str]:
     """Keys of the section that holds the last part of a path; names and list positions on the way are passed over."""
     section = Config
     for part in path[:-1]:
-        if part in section.model_fields:
+        if part in TAGS:
+            section = TAGS[part]
+        elif part in section.model_fields:
             section = _section_in(section.model_fields[part].annotation) or section
     return list(section.model_fields)
 

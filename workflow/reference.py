@@ -57,8 +57,9 @@ def _type(schema: dict, node: dict) -> str:
     if "$ref" in node:
         name = node["$ref"].rsplit("/", 1)[-1]
         return f"[{name}](#{name.lower()})"
-    if "anyOf" in node:
-        return " or ".join(_type(schema, option) for option in node["anyOf"])
+    for union in ("anyOf", "oneOf"):
+        if union in node:
+            return " or ".join(_type(schema, option) for option in node[union])
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
     if "const" in node:

@@ -11,29 +11,68 @@ from math import ceil
 
 from mnn.spec import NetworkSpec
 from solvers import problem
+from solvers.dataset import DatasetError, Shard, inspect
 from solvers.wells import Wells
-from workflow.config import Config, ConfigError, Figure, Series, load
+from workflow.config import Config, ConfigError, Figure, OwnDataSet, Series, load
 
 SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set, possibly varied by a swept axis; ``name`` is its folder."""
+    """A data set; ``name`` is its folder."""
 
     name: str
     title: str
-    problem: dict
-    field: dict
-    seed: int
+    shape: tuple[int, ...]
     precision: str
     samples: dict
     shard: int
 
+    def first(self, split: str) -> int:
+        """Index of the first sample of a split."""
+        return 0
+
+    def last(self, split: str, count: int) -> int:
+        """Index after the last sample of the shards that hold the first ``count`` samples of a split."""
+        return ceil(count / self.shard) * self.shard
+
     def shards(self, split: str, count: int) -> list[str]:
         """Names (without suffix) of the shards that hold the first ``count`` samples of a split."""
-        starts = range(0, ceil(count / self.shard) * self.shard, self.shard)
-        return [f"{start:06d}-{start + self.shard:06d}" for start in starts]
+        first, last = self.first(split), self.last(split, count)
+        return [f"{start:06d}-{min(start + self.shard, last):06d}" for start in range(first, last, self.shard)]
+
+
+@dataclass(frozen=True)
+class SolvedData(Data):
+    """A data set that a solver makes, possibly varied by a swept axis; every split begins at sample 0 of its own."""
+
+    problem: dict
+    field: dict
+    seed: int
+
+
+@dataclass(frozen=True)
+class OwnData(Data):
+    """A data set in a user's file; samples are counted through the file, so that splits follow one another."""
+
+    path: str
+    variables: tuple[str, ...]
+    periodic: bool
+
+    @property
+    def options(self) -> list[str]:
+        """Options of `solvers.adopt` that are the same for all shards."""
+        names = ["--variables", *self.variables] if self.variables else []
+        return [*names, "--periodic" if self.periodic else "--no-periodic", "--precision", self.precision]
+
+    def first(self, split: str) -> int:
+        """Index of the first sample of a split."""
+        return sum(self.samples[earlier] for earlier in SPLITS[: SPLITS.index(split)])
+
+    def last(self, split: str, count: int) -> int:
+        """Index after the last sample of the shards: they end where the next split begins."""
+        return self.first(split) + min(super().last(split, count), self.samples[split])
 
 
 @dataclass(frozen=True)
@@ -91,6 +130,10 @@ class Study:
 
     def _add_data(self, name: str, overrides: dict[str, int], path: str) -> Data:
         base = self.config.data_sets[name]
+        if isinstance(base, OwnDataSet):
+            if overrides:
+                raise ConfigError(f"{path}: {name!r} is a file (data_sets.{name}.path), its fields cannot be swept")
+            return self.data.setdefault(name, _own(name, base))
         spec, wells = dict(base.problem), dict(base.field)
         if "wells" in overrides:
             wells["wells"] = overrides["wells"]
@@ -101,8 +144,9 @@ class Study:
         if variant not in self.data:
             made = _built(f"{path}.problem", _problem, {"spec": json.dumps(spec)})
             _built(f"{path}.field", Wells, wells)
-            self.data[variant] = Data(
-                variant, base.title, made, wells, base.seed, base.precision, base.samples.model_dump(), base.shard
+            grid, samples = tuple(made["shape"]), base.samples.model_dump()
+            self.data[variant] = SolvedData(
+                variant, base.title, grid, base.precision, samples, base.shard, made, wells, base.seed
             )
         return self.data[variant]
 
@@ -114,13 +158,15 @@ class Study:
         n_test = figure.n_test or data.samples["test"]
         _within(f"{path}.sweep.n_train" if axis == "n_train" else f"{path}.n_train", n_train, data, "train")
         _within(f"{path}.n_test", n_test, data, "test")
+        if figure.kind == "predictions" and len(data.shape) > 2:
+            raise ConfigError(f"{path}.kind: 'predictions' given, they are drawn in 1D or 2D and {data.name} is in 3D")
         experiment = self._add_experiment(path, figure, series, data, swept, n_train)
         label = series.label or self.config.networks[series.network].label
         return Point(label, value, data.name, experiment.name, n_train, n_test)
 
     def _add_experiment(self, path, figure, series, data, swept, n_train) -> Experiment:
         held = {key: getattr(series, key) for key in ("rank", "depth") if getattr(series, key)}
-        spec = self.config.networks[series.network].model_dump(exclude={"label"}) | {"shape": data.problem["shape"]}
+        spec = self.config.networks[series.network].model_dump(exclude={"label"}) | {"shape": list(data.shape)}
         spec |= held | {key: swept[key] for key in ("rank", "depth") if key in swept}
         _built(f"networks.{series.network}", NetworkSpec, spec)
         training = self.config.training[series.training].model_dump()
@@ -152,6 +198,30 @@ def study(config: dict) -> Study:
             except ConfigError as error:
                 raise ConfigError(f"{error} (tier {tier!r})") from None
     return chosen
+
+
+def _own(name: str, data: OwnDataSet) -> OwnData:
+    """Look into a user's file, so that what it cannot give is refused before any job starts."""
+    path = f"data_sets.{name}"
+    try:
+        shard = _inspect(data.path, data.input, data.output)
+    except DatasetError as error:
+        more = f" (python -m solvers.check {data.path} tells how to mend it)" if error.remedy else ""
+        raise ConfigError(f"{path}.path: {error}{more}") from None
+    samples = data.samples.model_dump()
+    if (wanted := sum(samples.values())) > shard.count:
+        counts = " + ".join(f"{split} {count}" for split, count in samples.items())
+        raise ConfigError(f"{path}.samples: {counts} = {wanted} given, {data.path} holds {shard.count}")
+    periodic = shard.attrs.get("periodic") if data.periodic is None else data.periodic
+    if periodic is None:
+        raise ConfigError(f"{path}.periodic: missing, {data.path} does not say whether its grid is periodic")
+    names = () if data.input is None else (data.input, data.output)
+    return OwnData(name, data.title, shard.shape, data.precision, samples, data.shard, data.path, names, bool(periodic))
+
+
+@cache
+def _inspect(path: str, *variables: str | None) -> Shard:
+    return inspect(path, *variables)
 
 
 @cache

@@ -2,11 +2,12 @@
 import hashlib
 import json
 import re
+import shlex
 
 from solvers.registry import module_of
 from workflow import requests, sources
 from workflow.config import ConfigError
-from workflow.study import SPLITS, study
+from workflow.study import SPLITS, OwnData, SolvedData, study
 
 try:
     STUDY = study(config)
@@ -70,13 +71,19 @@ def samples(data, split):
     return STUDY.data[data].samples[split]
 
 
+def named(kind):
+    """Pattern of the names of all data sets of a kind; it matches nothing where there is none."""
+    return "|".join(name for name, data in STUDY.data.items() if isinstance(data, kind)) or "(?!)"
+
+
 def solver(data):
-    """Module of the problem that a data set is made by."""
-    return module_of(STUDY.data[data].problem["name"])
+    """Modules that a data set is made by, those of the workflow apart: its problem's, none for a user's file."""
+    made = STUDY.data[data]
+    return [module_of(made.problem["name"])] if isinstance(made, SolvedData) else []
 
 
 def shape(data):
-    return STUDY.data[data].problem["shape"]
+    return STUDY.data[data].shape
 
 
 def figure_files(names, extensions=("pdf", "png", "svg")):

@@ -1,4 +1,5 @@
-# Data sets: MPI solver jobs write shards, the checker reads every one of them before anything is trained on it.
+# Data sets: MPI solver jobs write shards, or files of a user's own are cut into them; the checker reads every one of
+# them before anything is trained on it.
 
 
 rule generate:
@@ -8,6 +9,8 @@ rule generate:
         f"{RESULTS}/logs/generate/{{data}}/{{split}}/{{start}}-{{stop}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/generate/{{data}}/{{split}}/{{start}}-{{stop}}.tsv"
+    wildcard_constraints:
+        data=named(SolvedData),
     conda:
         "../envs/mnn-h2.yaml"
     threads: STUDY.config.ranks
@@ -24,7 +27,7 @@ rule generate:
         field=lambda wildcards: as_json(STUDY.data[wildcards.data].field),
         seed=lambda wildcards: STUDY.data[wildcards.data].seed,
         precision=lambda wildcards: STUDY.data[wildcards.data].precision,
-        code=lambda wildcards: sources.digest("solvers.generate", solver(wildcards.data)),
+        code=lambda wildcards: sources.digest("solvers.generate", *solver(wildcards.data)),
     message:
         "Solving {wildcards.data}, {wildcards.split} samples {wildcards.start} to {wildcards.stop}"
     shell:
@@ -35,9 +38,36 @@ rule generate:
         " --precision {params.precision} --output {output:q} > {log:q} 2>&1"
 
 
+rule adopt:
+    input:
+        lambda wildcards: STUDY.data[wildcards.data].path,
+    output:
+        f"{RESULTS}/data/{{data}}/{{split}}/{{start}}-{{stop}}.nc",
+    log:
+        f"{RESULTS}/logs/adopt/{{data}}/{{split}}/{{start}}-{{stop}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/adopt/{{data}}/{{split}}/{{start}}-{{stop}}.tsv"
+    wildcard_constraints:
+        data=named(OwnData),
+    conda:
+        "../envs/mnn-h2.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        options=lambda wildcards: shlex.join(STUDY.data[wildcards.data].options),
+        code=sources.digest("solvers.adopt"),
+    message:
+        "Adopting {wildcards.data}, samples {wildcards.start} to {wildcards.stop} of {input}"
+    shell:
+        "ulimit -Sd $(({resources.mem_mb} * 1024)); "
+        "python -m solvers.adopt {input:q} {params.options}"
+        " --start {wildcards.start} --stop {wildcards.stop} --output {output:q} > {log:q} 2>&1"
+
+
 rule check:
     input:
-        rules.generate.output,
+        f"{RESULTS}/data/{{data}}/{{split}}/{{start}}-{{stop}}.nc",
     output:
         f"{RESULTS}/data/{{data}}/{{split}}/{{start}}-{{stop}}.check.json",
     log:
@@ -50,7 +80,7 @@ rule check:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        code=lambda wildcards: sources.digest("solvers.check", solver(wildcards.data)),
+        code=lambda wildcards: sources.digest("solvers.check", *solver(wildcards.data)),
     message:
         "Checking {wildcards.data}, {wildcards.split} samples {wildcards.start} to {wildcards.stop}"
     shell:
