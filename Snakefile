@@ -26,4 +26,5 @@ rule all:
     input:
         f"{RESULTS}/summary.md",
         f"{RESULTS}/claims.csv",
+        f"{RESULTS}/manifest.json",
         figure_files(STUDY.config.figures),

@@ -1,6 +1,7 @@
 # Names of results and small helpers for the rules.
 import hashlib
 import json
+import os
 import re
 import shlex
 
@@ -29,8 +30,21 @@ wildcard_constraints:
     figure="[a-z0-9_-]+",
 
 
+# All trainings ask for the same, the most any of them needs, and so do all evaluations: a job array has one request.
+TRAIN_MB, TRAIN_MINUTES, EVALUATE_MB = requests.largest(STUDY)
+
 # Jobs with a `ulimit -Sd` are held to the memory they asked for: one that outgrows it ends by itself, and its neighbours
 # on the machine stay whole. Not where a GPU may be used, whose driver reserves address space beyond all measure.
+
+
+# Whether data and models are shared with other workflows through a cache.
+CACHED = "SNAKEMAKE_OUTPUT_CACHE" in os.environ
+
+
+def unrecorded_if_cached(name):
+    """Keep no benchmark record where a cache is used; Snakemake refuses to have both."""
+    if CACHED:
+        workflow.get_rule(name)._benchmark = None
 
 
 def as_json(value):
@@ -58,11 +72,6 @@ def checkpoint_name(experiment):
     return f"checkpoint_{hashlib.sha256(known.encode()).hexdigest()[:8]}.safetensors"
 
 
-def visits(experiment):
-    """Samples a training sees, all epochs and members together."""
-    return experiment.n_train * experiment.training["epochs"] * experiment.members
-
-
 def n_test(wildcards):
     return STUDY.tests[(wildcards.data, wildcards.model)]
 
@@ -80,10 +89,6 @@ def solver(data):
     """Modules that a data set is made by, those of the workflow apart: its problem's, none for a user's file."""
     made = STUDY.data[data]
     return [module_of(made.problem["name"])] if isinstance(made, SolvedData) else []
-
-
-def shape(data):
-    return STUDY.data[data].shape
 
 
 def figure_files(names, extensions=("pdf", "png", "svg")):

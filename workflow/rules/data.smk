@@ -11,6 +11,7 @@ rule generate:
         f"{RESULTS}/benchmarks/generate/{{data}}/{{split}}/{{start}}-{{stop}}.tsv"
     wildcard_constraints:
         data=named(SolvedData),
+    cache: CACHED
     conda:
         "../envs/mnn-h2.yaml"
     threads: STUDY.config.ranks
@@ -18,11 +19,16 @@ rule generate:
         mpi="mpiexec",
         tasks=STUDY.config.ranks,
         cpus_per_task=1,
-        mem_mb=lambda wildcards, attempt: requests.solver_memory(STUDY.config.ranks, attempt),
-        runtime=lambda wildcards, attempt: requests.solver_minutes(
-            int(wildcards.stop) - int(wildcards.start), shape(wildcards.data), STUDY.config.ranks, attempt
+        mem_mb=lambda wildcards, attempt: attempt * requests.solver_memory(STUDY.config.ranks),
+        runtime=lambda wildcards, attempt: attempt
+        * requests.solver_minutes(
+            int(wildcards.stop) - int(wildcards.start), STUDY.data[wildcards.data].shape, STUDY.config.ranks
         ),
+    # Whatever tells one shard from another is a parameter: a cache between workflows knows shards by these alone.
     params:
+        split=lambda wildcards: wildcards.split,
+        start=lambda wildcards: int(wildcards.start),
+        stop=lambda wildcards: int(wildcards.stop),
         problem=lambda wildcards: as_json(STUDY.data[wildcards.data].problem),
         field=lambda wildcards: as_json(STUDY.data[wildcards.data].field),
         seed=lambda wildcards: STUDY.data[wildcards.data].seed,
@@ -34,8 +40,11 @@ rule generate:
         "ulimit -Sd $(({resources.mem_mb} * 1024)); "
         "{resources.mpi} -n {resources.tasks} python -m solvers.generate"
         " --problem {params.problem:q} --field {params.field:q} --seed {params.seed}"
-        " --split {wildcards.split} --start {wildcards.start} --stop {wildcards.stop}"
+        " --split {params.split} --start {params.start} --stop {params.stop}"
         " --precision {params.precision} --output {output:q} > {log:q} 2>&1"
+
+
+unrecorded_if_cached("generate")
 
 
 rule adopt:

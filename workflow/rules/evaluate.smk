@@ -17,9 +17,7 @@ rule evaluate:
         "../envs/mnn-h2.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: requests.network_memory(
-            experiment(wildcards).n_train + n_test(wildcards), shape(wildcards.data), attempt
-        ),
+        mem_mb=lambda wildcards, attempt: attempt * EVALUATE_MB,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         n_train=lambda wildcards: experiment(wildcards).n_train,
@@ -57,11 +55,7 @@ rule baselines:
         "../envs/mnn-h2.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: requests.network_memory(
-            int(wildcards.n_train) + samples(wildcards.data, "validation") + samples(wildcards.data, "test"),
-            shape(wildcards.data),
-            attempt,
-        ),
+        mem_mb=lambda wildcards, attempt: attempt * EVALUATE_MB,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         n_validation=lambda wildcards: samples(wildcards.data, "validation"),

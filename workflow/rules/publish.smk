@@ -121,6 +121,31 @@ rule claims:
         " > {log:q} 2>&1"
 
 
+rule manifest:
+    input:
+        rules.summary.output,
+        rules.claims.output,
+        figure_files(STUDY.config.figures),
+    output:
+        f"{RESULTS}/manifest.json",
+    log:
+        f"{RESULTS}/logs/manifest.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/manifest.tsv"
+    conda:
+        "../envs/mnn-h2.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        results=lambda wildcards, output: str(Path(output[0]).parent),
+        code=sources.digest("workflow.manifest"),
+    message:
+        "Manifest of all results"
+    shell:
+        "python -m workflow.manifest write {params.results:q} -o {output:q} > {log:q} 2>&1"
+
+
 # `snakemake fig09a` makes one figure and what it needs, `snakemake fig09` all panels of it.
 for target, members in figure_targets(STUDY.config.figures).items():
 

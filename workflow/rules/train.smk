@@ -16,16 +16,13 @@ rule train:
         f"{RESULTS}/logs/train/{{data}}/{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{data}}/{{model}}.tsv"
+    cache: CACHED
     conda:
         "../envs/mnn-h2.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: requests.network_memory(
-            experiment(wildcards).n_train + samples(wildcards.data, "validation"), shape(wildcards.data), attempt
-        ),
-        runtime=lambda wildcards, attempt: requests.training_minutes(
-            visits(experiment(wildcards)), shape(wildcards.data), attempt
-        ),
+        mem_mb=lambda wildcards, attempt: attempt * TRAIN_MB,
+        runtime=lambda wildcards, attempt: attempt * TRAIN_MINUTES,
     params:
         network=lambda wildcards: as_json(experiment(wildcards).network),
         training=lambda wildcards: as_json({**experiment(wildcards).training, "members": experiment(wildcards).members}),
@@ -43,3 +40,6 @@ rule train:
         " --validation {input.validation:q} --n-validation {params.n_validation}"
         " --model {output.model:q} --history {output.history:q} --checkpoint {params.checkpoint:q}"
         " --device {params.device} --threads {threads} > {log:q} 2>&1"
+
+
+unrecorded_if_cached("train")

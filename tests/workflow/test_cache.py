@@ -1,0 +1,28 @@
+"""A cache shared by workflows: what one has solved and trained, another takes over, every shard its own."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from safetensors.numpy import load_file
+
+pytestmark = pytest.mark.workflow
+
+MODEL = "results/quick/models/nlse_1d/small_r2_K2_n64_default/model.safetensors"
+
+
+def test_another_workflow_takes_data_and_models_from_the_cache(finished, tmp_path, monkeypatch):
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(tmp_path / "cache"))
+    first, second = (type(finished)(tmp_path / name) for name in ("first", "second"))
+    first.run("--cache", "--", MODEL)
+    second.run("--cache", "--", MODEL)
+    assert len(list(first.folder.glob("results/quick/logs/generate/**/*.log"))) == 3
+    assert not list(second.folder.glob("results/quick/logs/generate/**/*.log"))
+    assert not list(second.folder.glob("results/quick/logs/train/**/*.log"))
+    expected, got = (load_file(clone.folder / MODEL) for clone in (finished, second))
+    assert all(np.array_equal(expected[name], got[name]) for name in expected)
+    shards = list(second.folder.glob("results/quick/data/**/*.nc"))
+    assert len(shards) == 3
+    for shard in shards:
+        undisturbed = xr.load_dataset(finished.folder / shard.relative_to(second.folder))
+        assert xr.load_dataset(shard).equals(undisturbed)
