@@ -15,6 +15,9 @@ Count = Annotated[int, Field(gt=0, strict=True)]
 class ConfigError(ValueError):
     """A mistake in the configuration: one line with the key path, the value seen and what is allowed."""
 
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))  # keys are told as they are, line breaks within them are not
+
 
 class Section(BaseModel):
     """A part of the configuration; unknown keys are refused."""
@@ -286,7 +289,7 @@ def load(config: dict, tier: str | None = None) -> Config:
     if not isinstance(tiers, dict) or not tiers:
         raise ConfigError(f"tiers: {tiers!r} given, a map of tier names and descriptions expected")
     tier = tier or config.get("tier")
-    if tier not in tiers:
+    if not isinstance(tier, str) or tier not in tiers:
         raise ConfigError(f"tier: {tier!r} given, {' or '.join(map(repr, tiers))} allowed")
     try:
         return Config.model_validate({**for_tier(config, tier, set(tiers)), "tier": tier, "tiers": tiers})
