@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run test lint format docs bench clean
+.PHONY: help run test test-cluster lint format docs bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ run: $(STAMP)  ## the whole workflow: data, training, figures, report (TIER=quic
 
 test: $(STAMP)  ## all tests
 	python -m pytest
+
+test-cluster: $(STAMP)  ## the Slurm profile on a Slurm of one node, which is installed, started and stopped (as root)
+	trap tests/cluster/slurm-down.sh EXIT; tests/cluster/slurm-up.sh && python -m pytest tests/cluster
 
 lint: $(STAMP)  ## ruff, snakefmt and snakemake --lint
 	ruff check .
