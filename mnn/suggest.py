@@ -144,7 +144,9 @@ def _grid(shape: Sequence[int]) -> tuple[int | None, str]:
         return None, f"{points} points are not 2^L m with L >= 2 levels and boxes of m >= 2 points: {other}"
     pairs = ", ".join(str(pair) for pair in levels_of(points))
     text = f"{points} points = 2^L m with (L, m) = {pairs}; L = {found[0]} has boxes of m = {found[1]} points"
-    return found[0], text + (f", which is wide: better {other}" if found[1] > WIDEST else f", nearest to {BOX}")
+    return found[0], text + (
+        f", which is wide: better {other}" if found[1] > WIDEST else f", nearest to the paper's {BOX}"
+    )
 
 
 def _periodic(fields: FieldSet) -> tuple[bool, str]:

@@ -288,7 +288,8 @@ def _plain(value):
 def _variable_name(path: Path, file, attrs: dict, role: str, name: str | None) -> str:
     name = attrs.get(f"{role}_variable") if name is None else name
     if name is None:
-        there = f"; there is {', '.join(map(_layout, file.variables.values())) or 'no variable'}"
+        fields = [_layout(variable) for variable in file.variables.values() if variable.ndim > 1]
+        there = f"; there is {', '.join(fields) or 'no variable of two dimensions or more'}"
         remedy = f"name both with --variables INPUT OUTPUT, or set the global attribute {role}_variable{there}"
         raise DatasetError(f"{path}: no attribute {role}_variable to tell which variable is the {role}", remedy)
     if name not in file.variables:
