@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
@@ -139,9 +140,13 @@ def test_the_page_holds_what_it_promises(clone):
         assert float(errors["test_error"].mean()) < 0.1 * means["linear"]["test_mean"]
     with xr.open_dataset(clone.folder / "burgers.nc") as file, xr.open_dataset(clone.folder / "test.nc") as shard:
         np.testing.assert_array_equal(shard["after"], file["after"][1200:].astype("float32"))
-    arguments = ["burgers_error", "burgers_predictions", "--configfile", "burgers.yaml"]
-    assert clone.planned(*arguments) == {}
-    (clone.folder / "burgers.yaml").write_text((clone.folder / "burgers.yaml").read_text().replace("200,", "150,"))
-    planned = clone.planned(*arguments)
-    assert planned["adopt"] == 2
-    assert planned["train"] == 1
+    again = ["burgers_error", "burgers_predictions", "--configfile", "burgers.yaml"]
+    description = clone.folder / "burgers.yaml"
+    text = description.read_text()
+    description.write_text(text.replace("validation: 200", "validation: 150"))
+    planned = clone.planned(*again)
+    assert (planned["adopt"], planned["train"]) == (2, 1)  # the test samples begin earlier, the training set stays
+    description.write_text(text)
+    with netCDF4.Dataset(clone.folder / "burgers.nc", "a") as file:
+        file["after"][0] = 0
+    assert clone.planned(*again)["adopt"] == 3
