@@ -35,13 +35,14 @@ def submitted(slurm, fresh):
     return fresh
 
 
-def resources(rule):
-    """Of every job of a rule that Slurm remembers: tasks, resources allocated, array and state, by name."""
-    columns = "Comment:200,ArrayJobID:20,JobID:20,NumTasks:12,tres-alloc:100,StateCompact:8"
+def resources(rule, clone):
+    """Of every job of a rule submitted from a folder: tasks, resources allocated, array and state, by name."""
+    columns = "Comment:200,ArrayJobID:20,JobID:20,NumTasks:12,tres-alloc:100,StateCompact:8,WorkDir:300"
     listed = ["squeue", "--states=all", "--noheader", "--array", f"--Format={columns}"]
     lines = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.splitlines()
-    names = ("comment", "array", "job", "tasks", "allocated", "state")
-    found = [dict(zip(names, line.split(), strict=True)) for line in lines if f"rule_{rule}" in line]
+    names = ("comment", "array", "job", "tasks", "allocated", "state", "folder")
+    known = [dict(zip(names, line.split(), strict=True)) for line in lines if f"rule_{rule}" in line]
+    found = [job for job in known if job["folder"] == str(clone.folder)]
     assert {job["state"] for job in found} == {"CD"}
     return found
 
@@ -57,7 +58,7 @@ def test_every_figure_and_table_is_there(submitted):
 
 
 def test_solver_jobs_are_mpi_jobs(submitted):
-    jobs = resources("generate")
+    jobs = resources("generate", submitted)
     assert len(jobs) == 4
     assert {job["tasks"] for job in jobs} == {"2"}
     assert all("cpu=2," in job["allocated"] for job in jobs)
@@ -67,20 +68,19 @@ def test_solver_jobs_are_mpi_jobs(submitted):
 
 
 def test_trainings_are_one_array_and_hold_the_gpu(submitted):
-    jobs = resources("train")
+    jobs = resources("train", submitted)
     assert len(jobs) == 2
     assert len({job["array"] for job in jobs}) == 1
     assert all("gres/gpu=1" in job["allocated"] for job in jobs)
 
 
 def test_short_jobs_share_a_submission(submitted):
-    assert len(resources("check")) == 4
-    assert len({job["array"] for job in resources("check")}) == 1
-    assert len(resources("publish")) == 1
+    assert len(resources("check", submitted)) == 4
+    assert len(resources("publish", submitted)) == 1
 
 
 def test_memory_asked_for_is_the_rule_s(submitted):
-    assert all("mem=1000M" in job["allocated"] for job in resources("generate"))
+    assert all("mem=1000M" in job["allocated"] for job in resources("generate", submitted))
 
 
 def test_the_same_study_is_then_complete(submitted):

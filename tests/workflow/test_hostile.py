@@ -208,7 +208,7 @@ HARMLESS = {
     "axis",
 }
 HARMLESS |= {"tier", "figure", "data", "model", "options"}
-"""What the configuration's types or a wildcard's pattern hold to numbers, names and known words, or shlex has quoted."""
+"""What the configuration's types or a wildcard's pattern hold to numbers, names and words, or shlex has quoted."""
 
 
 def test_all_else_is_quoted_in_the_shell():

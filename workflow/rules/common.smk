@@ -62,6 +62,11 @@ def checks(data, split, count):
     return [shard.replace(".nc", ".check.json") for shard in shards(data, split, count)]
 
 
+def listed(data, split, count):
+    """File that lists the shards of the first samples of a split, all of them checked."""
+    return f"{RESULTS}/data/{data}/{split}/first{count}.txt"
+
+
 def experiment(wildcards):
     return STUDY.experiments[(wildcards.data, wildcards.model)]
 

@@ -96,11 +96,27 @@ rule check:
         "python -m solvers.check {input:q} --report {output:q} > {log:q} 2>&1"
 
 
+# One small file stands for many shards, so that planning a study takes time by its jobs, not by jobs times shards.
+rule list_shards:
+    input:
+        lambda wildcards: checks(wildcards.data, wildcards.split, int(wildcards.number)),
+    output:
+        f"{RESULTS}/data/{{data}}/{{split}}/first{{number}}.txt",
+    log:
+        f"{RESULTS}/logs/list_shards/{{data}}/{{split}}/first{{number}}.log",
+    wildcard_constraints:
+        number=r"\d+",
+    localrule: True
+    conda:
+        "../envs/mnn-h2.yaml"
+    params:
+        shards=lambda wildcards: shards(wildcards.data, wildcards.split, int(wildcards.number)),
+    message:
+        "Listing the first {wildcards.number} {wildcards.split} samples of {wildcards.data}"
+    shell:
+        "printf '%s\\n' {params.shards:q} > {output:q} 2> {log:q}"
+
+
 rule data:
     input:
-        [
-            file
-            for name, data in STUDY.data.items()
-            for split in SPLITS
-            for file in checks(name, split, data.samples[split])
-        ],
+        [listed(name, split, data.samples[split]) for name, data in STUDY.data.items() for split in SPLITS],

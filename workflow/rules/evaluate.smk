@@ -4,9 +4,8 @@
 rule evaluate:
     input:
         model=rules.train.output.model,
-        train=lambda wildcards: shards(wildcards.data, "train", experiment(wildcards).n_train),
-        test=lambda wildcards: shards(wildcards.data, "test", n_test(wildcards)),
-        checked=lambda wildcards: checks(wildcards.data, "test", n_test(wildcards)),
+        train=lambda wildcards: listed(wildcards.data, "train", experiment(wildcards).n_train),
+        test=lambda wildcards: listed(wildcards.data, "test", n_test(wildcards)),
     output:
         f"{RESULTS}/errors/{{data}}/{{model}}.nc",
     log:
@@ -28,21 +27,16 @@ rule evaluate:
         "Evaluating {wildcards.model} on {wildcards.data}"
     shell:
         "[ {params.device} != cpu ] || ulimit -Sd $(({resources.mem_mb} * 1024)); "
-        "python -m mnn.evaluate {input.model:q} --train {input.train:q} --n-train {params.n_train}"
-        " --test {input.test:q} --n-test {params.n_test} --output {output:q}"
+        "python -m mnn.evaluate {input.model:q} --train $(cat {input.train:q}) --n-train {params.n_train}"
+        " --test $(cat {input.test:q}) --n-test {params.n_test} --output {output:q}"
         " --examples 3 --device {params.device} --threads {threads} > {log:q} 2>&1"
 
 
 rule baselines:
     input:
-        train=lambda wildcards: shards(wildcards.data, "train", int(wildcards.n_train)),
-        validation=lambda wildcards: shards(wildcards.data, "validation", samples(wildcards.data, "validation")),
-        test=lambda wildcards: shards(wildcards.data, "test", samples(wildcards.data, "test")),
-        checked=lambda wildcards: [
-            *checks(wildcards.data, "train", int(wildcards.n_train)),
-            *checks(wildcards.data, "validation", samples(wildcards.data, "validation")),
-            *checks(wildcards.data, "test", samples(wildcards.data, "test")),
-        ],
+        train=lambda wildcards: listed(wildcards.data, "train", int(wildcards.n_train)),
+        validation=lambda wildcards: listed(wildcards.data, "validation", samples(wildcards.data, "validation")),
+        test=lambda wildcards: listed(wildcards.data, "test", samples(wildcards.data, "test")),
     output:
         f"{RESULTS}/errors/{{data}}/baselines_n{{n_train}}.json",
     log:
@@ -65,6 +59,6 @@ rule baselines:
         "Reference lines of {wildcards.data}, {wildcards.n_train} training samples"
     shell:
         "ulimit -Sd $(({resources.mem_mb} * 1024)); "
-        "python -m mnn.baselines --train {input.train:q} --n-train {wildcards.n_train}"
-        " --validation {input.validation:q} --n-validation {params.n_validation}"
-        " --test {input.test:q} --n-test {params.n_test} --output {output:q} > {log:q} 2>&1"
+        "python -m mnn.baselines --train $(cat {input.train:q}) --n-train {wildcards.n_train}"
+        " --validation $(cat {input.validation:q}) --n-validation {params.n_validation}"
+        " --test $(cat {input.test:q}) --n-test {params.n_test} --output {output:q} > {log:q} 2>&1"

@@ -3,12 +3,8 @@
 
 rule train:
     input:
-        train=lambda wildcards: shards(wildcards.data, "train", experiment(wildcards).n_train),
-        validation=lambda wildcards: shards(wildcards.data, "validation", samples(wildcards.data, "validation")),
-        checked=lambda wildcards: [
-            *checks(wildcards.data, "train", experiment(wildcards).n_train),
-            *checks(wildcards.data, "validation", samples(wildcards.data, "validation")),
-        ],
+        train=lambda wildcards: listed(wildcards.data, "train", experiment(wildcards).n_train),
+        validation=lambda wildcards: listed(wildcards.data, "validation", samples(wildcards.data, "validation")),
     output:
         model=f"{RESULTS}/models/{{data}}/{{model}}/model.safetensors",
         history=f"{RESULTS}/models/{{data}}/{{model}}/history.csv",
@@ -36,8 +32,8 @@ rule train:
     shell:
         "[ {params.device} != cpu ] || ulimit -Sd $(({resources.mem_mb} * 1024)); "
         "python -m mnn.train --network {params.network:q} --training {params.training:q}"
-        " --train {input.train:q} --n-train {params.n_train}"
-        " --validation {input.validation:q} --n-validation {params.n_validation}"
+        " --train $(cat {input.train:q}) --n-train {params.n_train}"
+        " --validation $(cat {input.validation:q}) --n-validation {params.n_validation}"
         " --model {output.model:q} --history {output.history:q} --checkpoint {params.checkpoint:q}"
         " --device {params.device} --threads {threads} > {log:q} 2>&1"
 
