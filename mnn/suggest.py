@@ -3,6 +3,7 @@
 Free of torch. ``python -m solvers.check FILE`` prints what `suggest` finds.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from mnn import baselines, data
 from mnn.data import FieldSet
 from mnn.spec import NetworkSpec
 
-SAMPLES = 1000
-"""Samples looked at, the first ones."""
+SAMPLES, POINTS = 1000, 2**24
+"""Samples looked at, the first ones, and the most grid points of all of them together."""
 FEWEST = 40
 """Samples needed to tell whether a map is translation invariant."""
 BOX = 5
@@ -44,7 +45,8 @@ def suggest(path: str | Path, variables: tuple[str | None, str | None] = (None, 
     """
     from solvers import dataset
 
-    count = min(dataset.inspect(path, *variables).count, SAMPLES)
+    shard = dataset.inspect(path, *variables)
+    count = min(shard.count, SAMPLES, max(1, POINTS // math.prod(shard.shape)))
     return suggest_for(data.read([path], count, "samples", variables))
 
 

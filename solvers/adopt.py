@@ -16,9 +16,6 @@ from solvers.dataset import PRECISIONS, Block, DatasetError, Header, Shard, insp
 from solvers.problem import Quantity
 from solvers.writer import Writer
 
-BLOCK = 1024
-"""Samples in memory at once."""
-
 
 def adopt(
     source: Shard, start: int, stop: int, output: Path, precision: str = "float32", attributes: dict | None = None
@@ -49,7 +46,7 @@ def adopt(
     if precision not in PRECISIONS:
         raise ValueError(f"precision: {precision!r} given, {' or '.join(map(repr, PRECISIONS))} allowed")
     with Writer(output, header(source, precision, attributes or {}), start, stop) as writer:
-        for pair in source.blocks(BLOCK, stop, start):
+        for pair in source.blocks(stop=stop, start=start):
             fields = np.stack(pair, axis=1).astype(precision, copy=False)
             writer.write(Block(start, fields))
             start += len(fields)

@@ -6,6 +6,7 @@ so that it depends neither on how the samples are cut into shards nor on attribu
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ AXES = ("x", "y", "z")
 PRECISIONS = ("float32", "float64")
 UNWRITTEN = 9.9e36
 """netCDF fills what was never written with 9.97e36; nothing physical comes near it."""
+SAMPLES_AT_ONCE, POINTS_AT_ONCE = 1024, 2**22
+"""Samples, and grid points of them together, that are read at a time."""
 
 
 class DatasetError(ValueError):
@@ -177,8 +180,10 @@ class Shard:
     coordinates: dict[str, np.ndarray]
     attrs: dict
 
-    def blocks(self, size: int, stop: int | None = None, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks(self, size: int | None = None, stop: int | None = None, start: int = 0) -> Iterator[tuple]:
         """Read input and output of the samples ``start`` to ``stop`` - 1 (default: all), ``size`` at a time.
+
+        Without a size, as many as memory holds easily.
 
         Raises
         ------
@@ -186,6 +191,7 @@ class Shard:
             If a block cannot be read or is not finite.
         """
         stop = self.count if stop is None else stop
+        size = size or max(1, min(SAMPLES_AT_ONCE, POINTS_AT_ONCE // math.prod(self.shape)))
         with _open(self.path) as file:
             for first in range(start, stop, size):
                 rows = slice(first, min(first + size, stop))
@@ -392,8 +398,8 @@ class Source:
         self.start, self.shape, self.dtype = first.start or 0, first.shape, first.dtype
         self.attrs, self.coordinates = first.attrs, first.coordinates
 
-    def blocks(self, size: int = 1024, count: int | None = None, verify: bool = True) -> Iterator[tuple]:
-        """Read input and output of the first ``count`` samples, at most ``size`` at a time.
+    def blocks(self, size: int | None = None, count: int | None = None, verify: bool = True) -> Iterator[tuple]:
+        """Read input and output of the first ``count`` samples, at most ``size`` (default: what fits) at a time.
 
         A shard's checksum is compared after its last sample (the samples beyond ``count`` of the last shard are
         read for that and not given): whoever must not use bad data finishes the iteration first.

@@ -66,6 +66,15 @@ def test_a_shard_depends_on_its_samples_alone(own, tmp_path):
     assert (shard.start, shard.count, shard.dtype) == (10, 20, np.float32)
 
 
+def test_a_large_grid_is_adopted_a_few_samples_at_a_time(own, tmp_path, monkeypatch):
+    source = dataset.inspect(own(), "load", "strain")
+    adopt.adopt(source, 10, 41, tmp_path / "at_once.nc")
+    monkeypatch.setattr(dataset, "POINTS_AT_ONCE", 100)
+    assert [len(load) for load, _ in source.blocks(stop=10)] == [4, 4, 2]
+    adopt.adopt(source, 10, 41, tmp_path / "in_parts.nc")
+    assert (tmp_path / "at_once.nc").read_bytes() == (tmp_path / "in_parts.nc").read_bytes()
+
+
 def test_points_without_a_coordinate_are_numbered(own, tmp_path):
     adopt.adopt(dataset.inspect(own(radius=None), "load", "strain"), 0, 50, tmp_path / "shard.nc")
     np.testing.assert_array_equal(dataset.inspect(tmp_path / "shard.nc").coordinates["radius"], np.arange(24))

@@ -64,6 +64,8 @@ rule adopt:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        start=lambda wildcards: int(wildcards.start),
+        stop=lambda wildcards: int(wildcards.stop),
         options=lambda wildcards: shlex.join(STUDY.data[wildcards.data].options),
         code=sources.digest("solvers.adopt"),
     message:
@@ -71,7 +73,7 @@ rule adopt:
     shell:
         "ulimit -Sd $(({resources.mem_mb} * 1024)); "
         "python -m solvers.adopt {input:q} {params.options}"
-        " --start {wildcards.start} --stop {wildcards.stop} --output {output:q} > {log:q} 2>&1"
+        " --start {params.start} --stop {params.stop} --output {output:q} > {log:q} 2>&1"
 
 
 rule check:
