@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -222,14 +223,15 @@ class Shard:
         return found
 
     def _read(self, file, name: str, rows: slice) -> np.ndarray:
-        try:
+        with _reading(self.path, f"variable {name}"):
             values = np.asarray(file[name][rows])
-        except (OSError, RuntimeError) as error:
-            raise DatasetError(f"{self.path}: variable {name} cannot be read ({error}), the file is damaged") from None
+            given = {
+                key: file[name].getncattr(key) for key in {"_FillValue", "missing_value"} & {*file[name].ncattrs()}
+            }
         with np.errstate(invalid="ignore"):
             bad = ~(np.abs(values) < UNWRITTEN)
-        for missing in {"_FillValue", "missing_value"} & set(file[name].ncattrs()):
-            bad |= values == file[name].getncattr(missing)
+        for missing in given.values():
+            bad |= values == missing
         if bad.any():
             row = rows.start + int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
             remedy = "leave such samples out of both fields, or fill the gaps"
@@ -253,6 +255,15 @@ def _open(path: Path):
     return file
 
 
+@contextmanager
+def _reading(path: Path, what: str) -> Iterator[None]:
+    """Turn the errors of netCDF4, which are of many kinds where a file is damaged, into one line."""
+    try:
+        yield
+    except (OSError, RuntimeError, AttributeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: {what} cannot be read ({error}), the file is damaged") from None
+
+
 def inspect(path: os.PathLike | str, input_name: str | None = None, output_name: str | None = None) -> Shard:
     """Read what a file says of itself and check that it can be a shard.
 
@@ -268,7 +279,7 @@ def inspect(path: os.PathLike | str, input_name: str | None = None, output_name:
         If it cannot; one line that names the file and what is wrong.
     """
     path = Path(path)
-    with _open(path) as file:
+    with _open(path) as file, _reading(path, "what it says of itself"):
         attrs = {name: _plain(file.getncattr(name)) for name in file.ncattrs()}
         names = [
             _variable_name(path, file, attrs, role, name)
