@@ -60,6 +60,13 @@ def load(path: str | Path) -> Model:
         If the file is missing, damaged or not a model; one line that names it.
     """
     tensors, metadata = read_tensors(path, FORMAT)
+    try:
+        return _assemble(tensors, metadata)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path}: damaged, not a whole model ({' '.join(str(error).split())})") from None
+
+
+def _assemble(tensors: dict[str, Tensor], metadata: dict) -> Model:
     statistics = {name: tensors.pop(name) for name in list(tensors) if name.startswith(NORMALISATION)}
     normalisation = Normalisation.from_tensors({k.removeprefix(NORMALISATION): v for k, v in statistics.items()})
     network = build(**metadata["network"], members=metadata["members"])
