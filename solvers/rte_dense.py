@@ -18,8 +18,6 @@ import math
 
 import numba
 import numpy as np
-from scipy.interpolate import RectBivariateSpline
-from scipy.ndimage import laplace
 
 OPTIONS = {"cache": True, "error_model": "numpy", "fastmath": {"contract", "reassoc"}}
 LATTICE_ZETA = -0.22882431037721893
@@ -39,6 +37,9 @@ def refine(field: np.ndarray) -> np.ndarray:
 
     A twelfth of the second differences is taken off, by which bilinear interpolation is too large on average.
     """
+    from scipy.interpolate import RectBivariateSpline  # here: slow to load, and the sweeps do without
+    from scipy.ndimage import laplace
+
     n = len(field)
     centres, fine = (np.arange(n) + 0.5) / n, np.arange(n * REFINEMENT + 1) / (n * REFINEMENT)
     values = np.maximum(RectBivariateSpline(centres, centres, field, kx=5, ky=5)(fine, fine), 0)

@@ -9,6 +9,8 @@ along the ray that reaches x from the wall at distance l, where phi_0 is the flu
 smooth in the direction but for kinks where a ray starts in a corner, so that equally spaced directions do.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from solvers import rte_dense, rte_rays
@@ -89,8 +91,19 @@ class Plane(RadiativeTransfer):
             raise ValueError(f"shape: {self.shape} given, the same number of cells along both axes is allowed")
         self.share = 1.0 if sphere_measure == "2pi" else 0.5
         self.agreement = 5e-4 if sphere_measure == "2pi" else 5e-5
-        self.unscattered = self.share * unscattered(n, self.absorption)
-        self._start, self._fan = (self._rays(count) for count in (START_DIRECTIONS, DIRECTIONS[sphere_measure]))
+
+    @cached_property
+    def unscattered(self) -> np.ndarray:
+        """The density u_0 without scattering, (N, N), the same for every sample."""
+        return self.share * unscattered(self.shape[0], self.absorption)
+
+    @cached_property
+    def _start(self) -> rte_rays.Fan:
+        return self._rays(START_DIRECTIONS)
+
+    @cached_property
+    def _fan(self) -> rte_rays.Fan:
+        return self._rays(DIRECTIONS[self.sphere_measure])
 
     @property
     def methods(self) -> dict:

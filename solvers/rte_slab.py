@@ -9,6 +9,7 @@ kernel. Integration by parts leaves E_3 at the distances of the centres, times t
 E_2, E_3 at the distances to the two ends. Two corrections by the second difference of p make it fourth order.
 """
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -68,12 +69,12 @@ class Slab(RadiativeTransfer):
             raise ValueError(
                 f"sphere_measure: {sphere_measure!r} given, a slab allows '4pi' (its directions are a sphere)"
             )
-        n = self.shape[0]
-        self._stencil = interval_stencil(n)
-        rates, weights = exponential_sum(rte_sweeps.TERMS, min(3e-5, self.absorption / (2 * n)))
-        self._tables = rte_sweeps.Tables(
-            *self._stencil, rates, weights, weights / rates, self.absorption, LOG_CORRECTION
-        )
+        self._stencil = interval_stencil(self.shape[0])
+
+    @cached_property
+    def _tables(self) -> rte_sweeps.Tables:
+        rates, weights = exponential_sum(rte_sweeps.TERMS, min(3e-5, self.absorption / (2 * self.shape[0])))
+        return rte_sweeps.Tables(*self._stencil, rates, weights, weights / rates, self.absorption, LOG_CORRECTION)
 
     @property
     def methods(self) -> dict:

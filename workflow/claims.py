@@ -167,11 +167,11 @@ def markdown(rows: pd.DataFrame) -> str:
 def main(arguments=None):
     """Judge all claims; write CSV and Markdown."""
     parser = argparse.ArgumentParser(prog="python -m workflow.claims", description=__doc__)
-    parser.add_argument("--claims", required=True, type=json.loads, help="claims by name, JSON; `table` names the file")
+    parser.add_argument("--claims", required=True, type=json.loads, help="list of claims, JSON; `table` names the file")
     parser.add_argument("--csv", required=True)
     parser.add_argument("--markdown", required=True)
     options = parser.parse_args(arguments)
-    rows = [judge(name, claim, claim["table"]) for name, claim in options.claims.items()]
+    rows = [judge(claim["name"], claim, claim["table"]) for claim in options.claims]
     table = pd.DataFrame(rows).reindex(columns=HEADER)
     table.to_csv(options.csv, index=False)
     Path(options.markdown).write_text(markdown(table))

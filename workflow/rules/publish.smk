@@ -108,10 +108,10 @@ rule claims:
         runtime=10,
     params:
         claims=as_json(
-            {
-                name: {**claim.model_dump(), "table": f"{RESULTS}/tables/{claim.figure}.csv"}
+            [
+                {"name": name, **claim.model_dump(), "table": f"{RESULTS}/tables/{claim.figure}.csv"}
                 for name, claim in STUDY.config.claims.items()
-            }
+            ]
         ),
         code=sources.digest("workflow.claims"),
     message:
