@@ -179,6 +179,8 @@ class Figure(Section):
         expected = 0 if self.kind == "predictions" else 1
         if len(self.sweep) != expected:
             raise ValueError(f"sweep: {len(self.sweep)} axes given, kind {self.kind!r} takes {expected}")
+        if self.kind in ("error_and_spread", "predictions") and len(self.series) != 1:
+            raise ValueError(f"series: {len(self.series)} curves given, kind {self.kind!r} takes 1")
         return self
 
 

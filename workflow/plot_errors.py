@@ -108,12 +108,17 @@ def _draw_over_seeds(axes, rows: pd.DataFrame, column: str, colour: str, **style
 
 
 def _references(axes, table: pd.DataFrame) -> None:
-    """Test errors of the reference lines, one line each through all values of the axis."""
+    """Test errors of the reference lines through all values of the axis; curves of one data set share theirs."""
     baselines = table[table["kind"] == "baseline"]
-    for curve, rows in baselines.groupby("curve", sort=False):
+    lines = {}
+    for (curve, beside), rows in baselines.groupby(["curve", "beside"], sort=False):
         values = rows.groupby("value")["test_mean"].first()
+        lines.setdefault((curve, *values), (values, beside))
+    shared = len(lines) == baselines["curve"].nunique()
+    for (curve, *_), (values, beside) in lines.items():
         style = next((s for key, s in REFERENCE_STYLES.items() if key in curve), "-.")
-        axes.plot(values.index, values.values, color=REFERENCE_COLOUR, linestyle=style, linewidth=0.9, label=curve)
+        label = curve if shared else f"{curve}, {beside}"
+        axes.plot(values.index, values.values, color=REFERENCE_COLOUR, linestyle=style, linewidth=0.9, label=label)
 
 
 def _finish(figure, axes, axis: str, ylabel: str, log: bool = True, others=()) -> plt.Figure:

@@ -17,7 +17,7 @@ def curve_rows(file: str) -> list[str]:
         seeds = rows.groupby("value")["test_mean"].agg(["mean", "min", "max"])
         best = seeds["mean"].idxmin()
         size = rows.loc[rows["value"] == best, "parameters"].iloc[0]
-        references = baselines[baselines["value"] == best].drop_duplicates("curve")["test_mean"]
+        references = baselines[(baselines["value"] == best) & (baselines["beside"] == curve)]["test_mean"]
         mean, low, high = seeds.loc[best]
         cells = [Path(file).stem, curve, f"{rows['axis'].iloc[0]} = {best}", f"{size:.0f}"]
         cells += [f"{mean:.1e}", f"{low:.1e} .. {high:.1e}", *(f"{value:.1e}" for value in references)]

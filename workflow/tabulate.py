@@ -6,7 +6,7 @@ import json
 import pandas as pd
 import xarray as xr
 
-COLUMNS = ["curve", "kind", "axis", "value", "seed", "n_train", "parameters"]
+COLUMNS = ["curve", "kind", "beside", "axis", "value", "seed", "n_train", "parameters"]
 BASELINES = {"mean": "mean predictor", "linear": "best linear map"}
 ERRORS = ["train_mean", "train_std", "test_mean", "test_std"]
 
@@ -33,11 +33,12 @@ def network_rows(row: dict) -> list[dict]:
 
 
 def baseline_rows(row: dict) -> list[dict]:
-    """The same statistics of the reference lines."""
+    """The same statistics of the reference lines, which stand beside the curve of the same data set."""
     with open(row["files"]["baselines"]) as file:
         baselines = json.load(file)["baselines"]
     return [
-        {"curve": curve, "kind": "baseline"} | {column: baselines[name][column] for column in ERRORS}
+        {"curve": curve, "kind": "baseline", "beside": row["label"]}
+        | {column: baselines[name][column] for column in ERRORS}
         for name, curve in BASELINES.items()
     ]
 
@@ -50,7 +51,7 @@ def table(rows: list[dict], axis: str, timed: bool = False) -> pd.DataFrame:
         for row in rows
         for record in [*network_rows(row), *baseline_rows(row)]
     ]
-    columns = [*COLUMNS, *ERRORS]
+    columns = [*COLUMNS, *ERRORS, *(["seconds"] if timed else [])]
     return (
         pd.DataFrame(records)
         .reindex(columns=columns)

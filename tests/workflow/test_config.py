@@ -30,6 +30,10 @@ MISTAKES = {
     "negative swept": (set_at("figures/fig_rank/sweep/rank", [2, -1]), ["sweep.rank.1", "-1", "greater than 0"]),
     "unknown axis": (set_at("figures/fig_rank/sweep", {"ranks": [2]}), ["fig_rank.sweep", "'ranks'", "'rank'"]),
     "no axis": (set_at("figures/fig_rank/sweep", {}), ["figures.fig_rank.sweep", "0 axes", "takes 1"]),
+    "two curves in a picture of one": (
+        set_at("figures/fig_samples/series", [{"network": "small"}, {"network": "small"}]),
+        ["figures.fig_samples.series", "2 curves", "takes 1"],
+    ),
     "unknown kind": (set_at("figures/fig_rank/kind", "pie"), ["figures.fig_rank.kind", "'pie'", "'error'"]),
     "unknown network": (
         set_at("figures/fig_rank/series", [{"network": "huge"}]),
