@@ -47,11 +47,11 @@ def sync(path: Path) -> None:
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:
     """Write named tensors and JSON-ready metadata as one safetensors file, atomically."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save  # its save_file makes files that nobody else may read
 
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        save_file(own, temporary, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+        temporary.write_bytes(save(own, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)}))
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict]:

@@ -106,7 +106,7 @@ def test_a_failed_write_leaves_the_last_file(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("safetensors.torch.save_file", full)
+    monkeypatch.setattr("safetensors.torch.save", full)
     with pytest.raises(OSError, match="no space"):
         write_tensors(path, {"a": torch.zeros(2)}, {"format": "test"})
     assert torch.equal(read_tensors(path, "test")[0]["a"], torch.ones(2))
