@@ -108,8 +108,10 @@ def test_a_training_that_is_ended_goes_on_where_it_was(long_training, tmp_path, 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(finished, clone):
     run = Run(clone, SHARD)
-    run.job("python", "solvers.generate")
+    rank = run.job("python", "solvers.generate")
+    rank.suspend()  # however slowly the second one starts, the first is at work
     second = clone.snakemake(SHARD)
+    rank.resume()
     assert second.returncode == 1
     assert "Directory cannot be locked" in second.stdout + second.stderr
     run.finish()
