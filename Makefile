@@ -27,7 +27,7 @@ test: $(STAMP)  ## all tests
 	python -m pytest
 
 test-cluster: $(STAMP)  ## the Slurm profile on a Slurm of one node, which is installed, started and stopped (as root)
-	trap tests/cluster/slurm-down.sh EXIT; tests/cluster/slurm-up.sh && python -m pytest tests/cluster
+	trap 'tests/cluster/slurm-down.sh >/dev/null' EXIT; tests/cluster/slurm-up.sh && python -m pytest tests/cluster
 
 lint: $(STAMP)  ## ruff, snakefmt and snakemake --lint
 	ruff check .
