@@ -17,7 +17,9 @@ fail() { echo "slurm-up: $*" >&2; exit 1; }
 running() { [ "$(cat "/proc/$(cat "$1" 2>/dev/null || echo none)/comm" 2>/dev/null)" = "$(basename "$1" .pid)" ]; }
 
 install_packages() {
-    command -v slurmctld slurmd munged srun >/dev/null && return
+    local program missing=
+    for program in slurmctld slurmd munged srun; do command -v $program >/dev/null || missing=yes; done
+    [ -n "$missing" ] || return 0
     echo "slurm-up: installing Slurm"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
