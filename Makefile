@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run test test-cluster lint format docs bench clean
+.PHONY: help install extras run test test-cluster lint format docs bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 install: $(STAMP)  ## make the virtual environment
+
+extras: $(STAMP)  ## what is optional: neuraloperator, to compare with, and TensorBoard
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fno,tensorboard]'
 
 run: $(STAMP)  ## the whole workflow: data, training, figures, report (TIER=quick|paper CORES=all)
 	snakemake --cores $(CORES) --config tier=$(TIER) --report results/$(TIER)/report.html --report-after-run

@@ -5,7 +5,7 @@ in Fourier space. Otherwise it is the best affine map with ridge regularisation,
 """
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ import numpy as np
 from mnn import command
 from mnn.data import FieldSet
 
+ROLES = ("train", "validation", "test")
 CHUNK = 1024
 """Samples worked on at once."""
 REGULARISATIONS = 10.0 ** np.arange(-9, 1)
@@ -104,6 +105,27 @@ def ridge_matrices(v: np.ndarray, u: np.ndarray) -> list[np.ndarray]:
     return matrices
 
 
+def add_sets(parser: ArgumentParser) -> None:
+    """Add the options that `read_sets` reads."""
+    for role in ROLES:
+        parser.add_argument(f"--{role}", required=True, nargs="+", metavar="FILE", help=f"netCDF shards, {role} set")
+        parser.add_argument(f"--n-{role}", type=int, help="samples, the first ones; default: all")
+    command.add_variables(parser)
+
+
+def read_sets(options: Namespace) -> dict[str, FieldSet]:
+    """Read training, validation and test set, which must lie on one grid."""
+    from mnn import data
+
+    sets = {
+        role: data.read(getattr(options, role), getattr(options, f"n_{role}"), role, options.variables)
+        for role in ROLES
+    }
+    for role in ROLES[1:]:
+        data.check_same_grid(sets["train"].grid, sets[role].grid, role)
+    return sets
+
+
 def parse(arguments: Sequence[str] | None) -> Namespace:
     """Parse the command line."""
     parser = command.parser(
@@ -111,9 +133,7 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         """python -m mnn.baselines --train train_*.nc --validation validation.nc --test test.nc \\
     --n-train 5000 --output baselines.json""",
     )
-    for role in ("train", "validation", "test"):
-        parser.add_argument(f"--{role}", required=True, nargs="+", metavar="FILE", help=f"netCDF shards, {role} set")
-        parser.add_argument(f"--n-{role}", type=int, help="samples, the first ones; default: all")
+    add_sets(parser)
     parser.add_argument(
         "--linear",
         choices=("auto", "invariant", "ridge"),
@@ -121,22 +141,15 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         help="kind of linear map; auto (default): invariant where the data set says that it is periodic",
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON file to write")
-    command.add_variables(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fit, measure, write and print the baselines."""
-    from mnn import data
     from mnn.files import atomic
 
     options = parse(arguments)
-    sets = {
-        role: data.read(getattr(options, role), getattr(options, f"n_{role}"), role, options.variables)
-        for role in ("train", "validation", "test")
-    }
-    for role in ("validation", "test"):
-        data.check_same_grid(sets["train"].grid, sets[role].grid, role)
+    sets = read_sets(options)
     invariant = options.linear == "invariant" or (options.linear == "auto" and sets["train"].grid.get("periodic"))
     linear = invariant_map(sets["train"]) if invariant else ridge_map(sets["train"], sets["validation"])
     measured = {b.name: measure(b, sets) for b in (mean_predictor(sets["train"]), linear)}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mnn import compiled
+from mnn.networks import MultiscaleNetwork
 from mnn.normalise import Normalisation
 from mnn.optimisers import OPTIMISERS, FlatParameters
 from mnn.recipes import Recipe
@@ -138,7 +139,7 @@ class Training:
             raise ValueError(f"batch_size: {plan.batch_size} given, at most the {len(train)} training samples allowed")
         self.network, self.plan, self.train, self.validation = network, plan, train, validation
         self.parameters = FlatParameters(network)
-        if train.input.device.type == "cpu":
+        if train.input.device.type == "cpu" and isinstance(network, MultiscaleNetwork):
             compiled.bind(network, self.parameters.weights, self.parameters.gradients)
         self.optimiser = OPTIMISERS[plan.recipe.optimiser](self.parameters)
         self.average = self.parameters.weights.clone() if plan.recipe.average else None
