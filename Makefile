@@ -5,6 +5,7 @@ CORES  ?= all
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed
+DOCS   := $(VENV)/installed-docs
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help install extras run test test-cluster lint format docs bench clean
@@ -18,6 +19,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[slurm,dev]'
 	@touch $@
 
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 install: $(STAMP)  ## make the virtual environment
 
 extras: $(STAMP)  ## what is optional: neuraloperator, to compare with, and TensorBoard
@@ -26,7 +31,7 @@ extras: $(STAMP)  ## what is optional: neuraloperator, to compare with, and Tens
 run: $(STAMP)  ## the whole workflow: data, training, figures, report (TIER=quick|paper CORES=all)
 	snakemake --cores $(CORES) --config tier=$(TIER) --report results/$(TIER)/report.html --report-after-run
 
-test: $(STAMP)  ## all tests
+test: $(STAMP) $(DOCS)  ## all tests
 	python -m pytest
 
 test-cluster: $(STAMP)  ## the Slurm profile on a Slurm of one node, which is installed, started and stopped (as root)
@@ -43,9 +48,12 @@ format: $(STAMP)  ## bring code into shape
 	ruff format .
 	snakefmt Snakefile workflow/rules
 
+docs: $(DOCS)  ## the documentation site, offline, in site/
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
 bench: $(STAMP)  ## benchmarks: ratios against straightforward implementations
 	python -m benchmarks.solvers
 	python -m benchmarks.training
 
-clean:  ## remove results of the tier (the environment stays)
-	rm -rf results/$(TIER) .snakemake
+clean:  ## remove results of the tier and the site (the environment stays)
+	rm -rf results/$(TIER) .snakemake site docs/generated
