@@ -90,11 +90,11 @@ def attributes(model, sets: dict, rate: float) -> dict:
     """Record what was measured, and how fast."""
     from mnn.parameters import count_parameters
 
-    record = model.record
+    record, linear = model.record, model.normalisation.linear
     return {
         "title": f"errors of {model.network.spec.architecture} for {model.grid['output']['long_name']}",
         "network": model.network.spec.to_json(),
-        "parameters": count_parameters(model.network),
+        "parameters": count_parameters(model.network) + (linear.parameters if linear else 0),
         "recipe": json.dumps(record["recipe"], sort_keys=True),
         "epochs": record["epochs"],
         "batch_size": record["batch_size"],

@@ -40,11 +40,11 @@ def examples(model: Model, fields: FieldSet, test_error: np.ndarray, count: int,
     """Choose ``count`` samples at equal steps of rank by the median error over members, best and worst included."""
     ranked = np.argsort(np.median(test_error, axis=0), kind="stable")
     index = ranked[np.unique(np.linspace(0, len(ranked) - 1, count).round().astype(int))]
-    inputs = torch.from_numpy(fields.input[index])
+    inputs = torch.from_numpy(fields.input[index]).to(device)
     normalisation = model.normalisation.to(device)
     with torch.no_grad():
-        outputs = by_member(model.network.to(device), normalisation.input.apply(inputs.to(device)))
-    prediction = normalisation.output.invert(outputs).cpu().numpy()
+        outputs = by_member(model.network.to(device), normalisation.input.apply(inputs))
+    prediction = normalisation.prediction(inputs, outputs).cpu().numpy()
     return Examples(index, fields.input[index], fields.output[index], prediction)
 
 

@@ -4,7 +4,7 @@ The operator is that of the package neuraloperator, trained by this package's en
 loss: fields standardised, a learning rate that rises and then falls along half a cosine, Nadam or SOAP. Size and time
 are taken from a trained model:
 
-    python -m mnn.fno --like model.safetensors --train train.nc --validation validation.nc --test test.nc --output fno.json
+    python -m mnn.fno --like model.safetensors --train train.nc --validation valid.nc --test test.nc --output fno.json
 
 trains an operator with either optimiser, each for as long as one member of the model was trained, and writes the errors
 of the one that is better on the validation set in the form of ``python -m mnn.baselines``, under the name ``fno``.

@@ -1,4 +1,4 @@
-"""Affine normalisation of fields, with statistics of the training set alone."""
+"""Affine normalisation of fields, with statistics of the training set, and the linear part a network builds on."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mnn.linear import LinearMap, Pair, chunks, from_arrays
+from mnn.linear import fit as fit_linear
+
 KINDS = ("mean", "standard", "pointwise")
+LINEAR = "linear."
 
 
 @dataclass(frozen=True)
@@ -31,25 +35,55 @@ class Affine:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """The affine maps of input and output."""
+    """The affine maps of input and output, and a linear map where the network learns only what that leaves over."""
 
     input: Affine
     output: Affine
+    linear: LinearMap | None = None
+
+    def target(self, field: Tensor, output: Tensor) -> Tensor:
+        """Return what the network should make of a normalised input: (..., *shape), from physical units."""
+        return self.output.apply(output if self.linear is None else output - self.linear(field))
+
+    def prediction(self, field: Tensor, result: Tensor) -> Tensor:
+        """Return to physical units what the network made of an input field: inverse of :meth:`target`."""
+        prediction = self.output.invert(result)
+        return prediction if self.linear is None else prediction + self.linear(field)
 
     def to(self, device: torch.device | str) -> "Normalisation":
         """Copy to a device."""
-        return Normalisation(self.input.to(device), self.output.to(device))
+        moved = self.linear and self.linear.each(lambda tensor: tensor.to(device))
+        return Normalisation(self.input.to(device), self.output.to(device), moved)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Name the four statistics, as they stand in files."""
+        """Name all statistics, as they stand in files."""
         sides = {"input": self.input, "output": self.output}
-        return {f"{name}.{part}": getattr(side, part) for name, side in sides.items() for part in ("shift", "scale")}
+        named = {f"{name}.{part}": getattr(side, part) for name, side in sides.items() for part in ("shift", "scale")}
+        return named | {LINEAR + name: tensor for name, tensor in (self.linear.arrays() if self.linear else {}).items()}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> "Normalisation":
         """Inverse of :meth:`tensors`."""
         sides = (Affine(tensors[f"{name}.shift"], tensors[f"{name}.scale"]) for name in ("input", "output"))
-        return cls(*sides)
+        part = {name.removeprefix(LINEAR): tensor for name, tensor in tensors.items() if name.startswith(LINEAR)}
+        return cls(*sides, from_arrays(part) if part else None)
+
+
+def fit_rest(train: Pair, validation: Pair, kind: str, invariant: bool) -> Normalisation:
+    """Fit the best linear map (:func:`mnn.linear.fit`) and normalise what it leaves over, as :func:`fit` does.
+
+    Raises
+    ------
+    ValueError
+        As :func:`fit`; and if the linear map leaves nothing but rounding.
+    """
+    inputs, outputs = train
+    best = fit_linear(train, validation, invariant)
+    rest = outputs - np.concatenate([best(part) for part, _ in chunks(inputs, outputs)])
+    if np.square(rest).mean() <= 1e-12 * outputs.var():
+        raise ValueError("overrides.linear: true given, but the map is linear to rounding: nothing is left to learn")
+    affine = fit(inputs, rest, kind)
+    return Normalisation(affine.input, affine.output, best.each(lambda part: torch.tensor(part, dtype=torch.float32)))
 
 
 def fit(inputs: np.ndarray, outputs: np.ndarray, kind: str) -> Normalisation:

@@ -43,6 +43,8 @@ class Recipe:
     shifts : bool
         Translate every sample of a batch at random along the periodic axes: pairs of fields that the map itself
         implies. Only for periodic data.
+    linear : bool
+        Fit the best linear map in closed form first (:mod:`mnn.linear`); the network learns what that leaves over.
     """
 
     optimiser: str
@@ -54,6 +56,7 @@ class Recipe:
     batches: int = 50
     average: float = 0.0
     shifts: bool = False
+    linear: bool = False
 
     def __post_init__(self):
         _check("optimiser", self.optimiser, OPTIMISERS)

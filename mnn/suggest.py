@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnn import baselines, data
+from mnn import baselines, data, linear
 from mnn.data import FieldSet
 from mnn.spec import NetworkSpec
 
@@ -117,16 +117,16 @@ def dependence_on_position(fields: FieldSet) -> tuple[float, float]:
         The same, where the map's output may be scaled and shifted at every point of the grid by itself.
     """
     fitted, held = (_part(fields, slice(start, None, 2)) for start in (0, 1))
-    linear = baselines.invariant_map(fitted).predict
-    guess, truth = linear(fitted.input.astype(np.float64)), fitted.output.astype(np.float64)
+    invariant = linear.fit_invariant(fitted.input, fitted.output)
+    guess, truth = invariant(fitted.input.astype(np.float64)), fitted.output.astype(np.float64)
     means = guess.mean(axis=0), truth.mean(axis=0)
     spread = np.square(guess - means[0]).mean(axis=0)
     scale = ((guess - means[0]) * (truth - means[1])).mean(axis=0) / np.maximum(spread, np.finfo(float).tiny)
 
     def free(inputs: np.ndarray) -> np.ndarray:
-        return means[1] + scale * (linear(inputs) - means[0])
+        return means[1] + scale * (invariant(inputs) - means[0])
 
-    return tuple(float(baselines.relative_errors(predict, held).mean()) for predict in (linear, free))
+    return tuple(float(baselines.relative_errors(predict, held).mean()) for predict in (invariant, free))
 
 
 def _part(fields: FieldSet, rows: slice) -> FieldSet:

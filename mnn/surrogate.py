@@ -107,7 +107,7 @@ class Surrogate:
             outputs = outputs.mean(0)
         elif member != "all":
             outputs = outputs[member]
-        return self.normalisation.output.invert(outputs)
+        return self.normalisation.prediction(field, outputs)
 
     def _array(self, field: np.ndarray, member: int | str) -> np.ndarray:
         if field.dtype.kind not in "fiu":

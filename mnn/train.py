@@ -113,10 +113,14 @@ def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:
     if chosen.shifts and not train.grid.get("periodic"):
         raise ValueError("overrides.shifts: true given, allowed where the data set's attribute periodic is 1")
     network = build(**spec, members=request.members, seed=request.seed, initial=chosen.initial).to(device)
-    statistics = normalise.fit(train.input, train.output, chosen.statistics_for(network.spec))
+    kind, pairs = chosen.statistics_for(network.spec), [(part.input, part.output) for part in (train, validation)]
+    if chosen.linear:
+        statistics = normalise.fit_rest(*pairs, kind, invariant=bool(train.grid.get("periodic")))
+    else:
+        statistics = normalise.fit(*pairs[0], kind)
     size = request.batch_size or max(1, len(train) // chosen.batches)
     plan = Plan(chosen, request.epochs, size, request.seeds)
-    samples = (Samples.prepare(part.input, part.output, statistics, device) for part in (train, validation))
+    samples = (Samples.prepare(*pair, statistics, device) for pair in pairs)
     training = Training(network, plan, *samples)
     sets = {"train": train, "validation": validation}
     record = {

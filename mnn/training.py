@@ -48,7 +48,7 @@ class Samples:
         inputs, outputs = (torch.from_numpy(np.ascontiguousarray(field, np.float32)) for field in (inputs, outputs))
         return cls(
             normalisation.input.apply(inputs).to(device),
-            normalisation.output.apply(outputs).to(device),
+            normalisation.target(inputs, outputs).to(device),
             (normalisation.output.scale.item() / torch.from_numpy(norm)).float().to(device),
         )
 

@@ -9,7 +9,6 @@ import xarray as xr
 
 import mnn
 from mnn import baselines, evaluate, train
-from mnn.data import FieldSet
 
 
 @pytest.fixture(scope="module")
@@ -66,49 +65,6 @@ def test_another_grid_is_refused(trained, shards, tmp_path):
     ):
         evaluate.main([trained, "--train", shards.train, "--test", moved, "--output", str(tmp_path / "e.nc")])
     assert not (tmp_path / "e.nc").exists()
-
-
-def field_set(v, u):
-    return FieldSet(v.astype(np.float32), u.astype(np.float32), {}, "")
-
-
-def waves(count, seed, shape=(12,)):
-    return np.random.default_rng(seed).normal(size=(count, *shape))
-
-
-@pytest.mark.parametrize("shape", [(12,), (6, 5)])
-def test_the_invariant_map_is_found_where_the_data_are_one(shape):
-    v = waves(50, 0, shape)
-    u = 3 + 2 * v + np.roll(v, 1, axis=1) - 0.5 * np.roll(v, -2, axis=-1)
-    found = baselines.invariant_map(field_set(v, u))
-    w = waves(5, 1, shape)
-    expected = 3 + 2 * w + np.roll(w, 1, axis=1) - 0.5 * np.roll(w, -2, axis=-1)
-    np.testing.assert_allclose(found.predict(w), expected, atol=1e-5)
-
-
-def test_the_invariant_map_is_the_least_squares_circulant():
-    v, u = waves(30, 0), waves(30, 1)
-    rolls = np.stack([np.roll(v - v.mean(), k, axis=1) for k in range(12)], axis=-1).reshape(-1, 12)
-    taps = np.linalg.lstsq(rolls, (u - u.mean()).ravel())[0]
-    w = waves(4, 2)
-    expected = u.mean() + sum(tap * np.roll(w - v.mean(), k, axis=1) for k, tap in enumerate(taps))
-    np.testing.assert_allclose(baselines.invariant_map(field_set(v, u)).predict(w), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("count", [8, 40])
-def test_ridge_solves_its_normal_equations_through_either_gram_matrix(count):
-    v, u = waves(count, 0), waves(count, 1)
-    scale = np.trace(v.T @ v) / min(count, 12)
-    for regularisation, matrix in zip(baselines.REGULARISATIONS, baselines.ridge_matrices(v, u), strict=True):
-        left = v.T @ v @ matrix + regularisation * scale * matrix
-        np.testing.assert_allclose(left, v.T @ u, atol=1e-6 * np.abs(v.T @ u).max())
-
-
-def test_ridge_finds_a_map_that_is_not_invariant():
-    matrix = waves(12, 5)
-    v, w = waves(100, 0), waves(30, 1)
-    found = baselines.ridge_map(field_set(v, 1 + v @ matrix), field_set(w, 1 + w @ matrix))
-    np.testing.assert_allclose(found.predict(w), 1 + w @ matrix, atol=1e-4)
 
 
 def test_the_baselines_of_a_file(shards, tmp_path):

@@ -56,7 +56,7 @@ def test_members_are_the_packages_operators(models, shape, periodic):
 
 
 def test_both_optimisers_learn_and_the_better_one_is_reported(models, arguments, tmp_path):
-    asked = ["--parameters", "900", "--modes", "8", "--seconds", "1.5", "--members", "2"]
+    asked = ["--parameters", "900", "--modes", "8", "--epochs", "6", "--members", "2"]
     assert fno.main([*arguments, *asked]) == 0
     found = json.loads((tmp_path / "fno.json").read_text())
     trained = {outcome["optimiser"]: outcome for outcome in found["optimisers"]}
@@ -65,6 +65,5 @@ def test_both_optimisers_learn_and_the_better_one_is_reported(models, arguments,
     constant = relative_errors(mean_predictor(train).predict, held).mean()
     for outcome in trained.values():
         assert max(outcome["test"]) < 0.5 * constant
-        assert 0.2 < outcome["seconds"] / 3 < 5
     best = min(trained.values(), key=lambda outcome: max(outcome["validation"]))
     assert found["baselines"]["fno"]["test_mean"] == max(best["test"])
