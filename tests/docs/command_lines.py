@@ -4,11 +4,12 @@ Programs of this project parse their arguments for real; of others, files of the
 """
 
 import argparse
+import glob
 import importlib
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
@@ -106,6 +107,16 @@ def _understands(name: str) -> bool:
         except (ValueError, SystemExit) as error:
             print(error)
     return False
+
+
+def run(words: Iterable[str]) -> None:
+    """Run ``python -m module ...`` in this process, file names completed as a shell does."""
+    python, option, module, *arguments = words
+    assert (python, option) == ("python", "-m"), f"{python} {option}: only modules are run"
+    complete = [match for word in arguments for match in (sorted(glob.glob(word)) or [word])]
+    with redirect_stdout(StringIO()) as printed, redirect_stderr(printed):
+        code = importlib.import_module(module).main(complete)
+    assert not code, printed.getvalue()
 
 
 def check_snakemake(arguments: list[str]) -> None:
