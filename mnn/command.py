@@ -1,6 +1,7 @@
 """What the command lines share: one line and exit code 2 for a mistake, devices, threads, JSON arguments."""
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -43,14 +44,36 @@ def add_variables(arguments: argparse.ArgumentParser) -> None:
     )
 
 
+LEAST_MB = 290
+"""Data segment of a process that imports everything and works on one sample."""
+
+
+def check_memory() -> None:
+    """Refuse a limit (``ulimit -d``) too low to start with: libraries would wait for memory for ever.
+
+    Raises
+    ------
+    ValueError
+        One line with the limit.
+    """
+    with contextlib.suppress(ImportError):  # not a POSIX system
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+        if limit != resource.RLIM_INFINITY and limit < LEAST_MB * 2**20:
+            raise ValueError(f"memory: limited to {limit >> 20} MB (ulimit -d), at least {LEAST_MB} MB needed")
+
+
 def device(name: str, threads: int | None):
     """Return the torch device of a name and set the number of threads.
 
     Raises
     ------
     ValueError
-        If there is no such device, or the number of threads is not positive.
+        If there is no such device, the number of threads is not positive, or the process may not have the memory that
+        any work takes.
     """
+    check_memory()
     import torch
 
     if threads is not None:

@@ -72,29 +72,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spec = command.json_object(options.network, "network")
     device = command.device(options.device, options.threads)
 
-    import torch
-
+    from mnn import memory
     from mnn.training import DivergedError
 
+    room = memory.free(device)
+    training = None
     try:
         training, model, identity = prepare(options, request, spec, device)
+        room = memory.free(device)
+        if device.type == "cpu" and not memory.fits(training.network, training.plan.batch_size, room, device):
+            raise MemoryError  # before the system's own remedy, which leaves no line
         with Keeper(training, Path(options.checkpoint), identity, options.checkpoint_every) as keeper:
             finished = watch(training, keeper, keeper.resume())
-    except torch.OutOfMemoryError:
-        raise ValueError(
-            f"members: {request.members} given, too many for the memory of {device}: try half of them, "
-            f"or half the batch_size"
-        ) from None
     except DivergedError as error:
         kept = f"; the last good state is in {options.checkpoint}" if Path(options.checkpoint).exists() else ""
         print(f"error: {error}: try a lower overrides.learning_rate{kept}", file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if not memory.exhausted(error):
+            raise
+        raise ValueError(shortage(options, training, room)) from None
     if not finished:
         print(f"stopped in epoch {training.epoch + 1}; the same command goes on from {options.checkpoint}")
         return STOPPED + keeper.asked
     publish(training, model, options)
     keeper.remove()
     return 0
+
+
+def shortage(options: Namespace, training, room: int) -> str:
+    """Say what fits into ``room`` bytes, which were free before there was too little memory."""
+    from mnn import memory
+    from solvers import dataset
+
+    if training is not None:
+        return memory.sizes_that_fit(training.network, training.plan.batch_size, room, training.sums.device)
+    held = dataset.Source(options.train, *options.variables)
+    return memory.samples_that_fit(options.n_train or held.count, held.shape, room)
 
 
 def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:

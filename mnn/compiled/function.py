@@ -121,6 +121,12 @@ def supports(network: nn.Module, v: Tensor) -> bool:
     return v.device.type == "cpu" and v.dtype in (torch.float32, torch.float64) and plan_of(network) is not None
 
 
+def rows_kept(network: nn.Module) -> int | None:
+    """Numbers kept for each sample from the forward to the backward pass; None if the kernels cannot run a network."""
+    plan = plan_of(network)
+    return None if plan is None else plan.rows
+
+
 def apply(network: nn.Module, v: Tensor) -> Tensor:
     """Apply a network by compiled kernels. Arguments, result and errors are those of the network's own call."""
     v, plan = network.check(v), plan_of(network)
