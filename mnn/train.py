@@ -60,6 +60,7 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
     add("--history", required=True, metavar="FILE", help="CSV file to write, a line an epoch")
     add("--checkpoint", required=True, metavar="FILE", help="safetensors file kept while the training lasts")
     add("--checkpoint-every", type=float, default=30.0, metavar="SECONDS", help="default: 30")
+    add("--tensorboard", metavar="DIR", help="folder of a TensorBoard log (extra `tensorboard`); default: none")
     command.add_variables(parser)
     command.add_device(parser)
     return parser.parse_args(arguments)
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if device.type == "cpu" and not memory.fits(training.network, training.plan.batch_size, room, device):
             raise MemoryError  # before the system's own remedy, which leaves no line
         with Keeper(training, Path(options.checkpoint), identity, options.checkpoint_every) as keeper:
-            finished = watch(training, keeper, keeper.resume())
+            finished = watch(training, keeper, options.tensorboard)
     except DivergedError as error:
         kept = f"; the last good state is in {options.checkpoint}" if Path(options.checkpoint).exists() else ""
         print(f"error: {error}: try a lower overrides.learning_rate{kept}", file=sys.stderr)
@@ -204,11 +205,11 @@ class Keeper:
         remove(self.path)
 
 
-def watch(training, keeper: Keeper, resumed: bool) -> bool:
-    """Run the training with a progress bar on a terminal, lines at intervals elsewhere."""
+def watch(training, keeper: Keeper, board: str | None) -> bool:
+    """Run the training with a progress bar on a terminal, lines at intervals elsewhere, and a TensorBoard log."""
     from mnn.progress import Progress
 
-    with Progress(training, resumed) as progress:
+    with Progress(training, keeper.resume(), board) as progress:
         return training.run(keeper.after_step, progress.after_epoch)
 
 
@@ -231,14 +232,14 @@ def publish(training, model, options: Namespace) -> None:
 def write_history(path: str, history: list[dict], seeds: Sequence[int]) -> None:
     """Write the history as CSV, a column for each member of loss, train and validation error."""
     from mnn.files import atomic
+    from mnn.progress import MEASURES
 
-    measures = ("loss", "train_error", "validation_error")
-    header = ["epoch", "seconds", "learning_rate", *(f"{measure}_seed{seed}" for measure in measures for seed in seeds)]
+    header = ["epoch", "seconds", "learning_rate", *(f"{measure}_seed{seed}" for measure in MEASURES for seed in seeds)]
     with atomic(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         for row in history:
-            values = [value for measure in measures for value in row[measure]]
+            values = [value for measure in MEASURES for value in row[measure]]
             writer.writerow([row["epoch"], row["seconds"], row["learning_rate"], *values])
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 
 import fields
 import netCDF4
@@ -254,3 +255,27 @@ def test_the_history_has_a_line_an_epoch(command, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert float(rows[2]["validation_error_seed4"]) < float(rows[0]["validation_error_seed4"])
+
+
+def test_a_tensorboard_log_has_every_epoch_once_after_a_resume(command, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard", reason="the extra `tensorboard` is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    arguments = [*command(tmp_path, epochs=4), "--tensorboard", str(tmp_path / "board")]
+    stop = train.Keeper.after_step
+    monkeypatch.setattr(train.Keeper, "after_step", lambda self, job: stop(self, job) or job.epoch == 2)
+    train.main(arguments)
+    monkeypatch.undo()
+    assert train.main(arguments) == 0
+    board = EventAccumulator(str(tmp_path / "board")).Reload()
+    with (tmp_path / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for name in ("loss", "validation_error"):
+        found = {event.step: event.value for event in board.Scalars(f"{name}/seed4")}
+        assert list(found) == [1, 2, 3, 4]
+        np.testing.assert_allclose(list(found.values()), [float(row[f"{name}_seed4"]) for row in rows], rtol=1e-6)
+
+
+def test_a_missing_tensorboard_is_named(command, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert "tensorboard: not installed" in mistake(capsys, [*command(tmp_path), "--tensorboard", str(tmp_path)])
