@@ -69,7 +69,7 @@ class Size:
         try:
             from neuralop.models import FNO
         except ImportError:
-            raise ValueError("neuraloperator: not installed, `make extras` or `pip install '.[fno]'` does") from None
+            raise ValueError("neuraloperator: not installed, `make extras` does that") from None
         modes = (self.modes,) * len(self.shape)
         place = {"positional_embedding": None if self.periodic else "grid"}
         if not self.periodic:

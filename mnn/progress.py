@@ -80,7 +80,7 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise ValueError("tensorboard: not installed, `make extras` or `pip install '.[tensorboard]'` does") from None
+            raise ValueError("tensorboard: not installed, `make extras` does that") from None
         self.seeds = training.plan.seeds
         self.samples = training.steps_per_epoch * training.plan.batch_size * len(self.seeds)
         self.writer = SummaryWriter(folder, purge_step=training.epoch + 1)
