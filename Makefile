@@ -49,7 +49,7 @@ format: $(STAMP)  ## bring code into shape
 	snakefmt Snakefile workflow/rules
 
 docs: $(DOCS)  ## the documentation site, offline, in site/
-	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	PYTHONWARNINGS=ignore NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 bench: $(STAMP)  ## benchmarks: ratios against straightforward implementations
 	python -m benchmarks.solvers

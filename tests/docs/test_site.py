@@ -77,6 +77,7 @@ def test_public_functions_are_on_the_pages_of_the_api(site):
     for text, names in ((mnn, ("networks.network", "surrogate.Surrogate.__call__")), (solvers, ("wells.Wells",))):
         for name in names:
             assert re.search(rf'id="\w+\.{re.escape(name)}"', text), name
+        assert not re.search(r":\w+:<", text)
 
 
 def test_gallery_pages_show_what_their_scripts_drew(site):
