@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnn import command, linear
-from mnn.data import FieldSet
+from mnn.data import FieldSet, over_signal
 
 ROLES = ("train", "validation", "test")
 
@@ -80,18 +80,21 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         help="kind of linear map; auto (default): invariant where the data set says that it is periodic",
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON file to write")
+    command.add_background(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fit, measure, write and print the baselines."""
+    from mnn import data
     from mnn.files import atomic
 
     options = parse(arguments)
     sets = read_sets(options)
     invariant = options.linear == "invariant" or (options.linear == "auto" and sets["train"].grid.get("periodic"))
     references = mean_predictor(sets["train"]), linear_map(sets["train"], sets["validation"], bool(invariant))
-    measured = {reference.name: measure(reference, sets) for reference in references}
+    background = options.background and data.background(options.background, sets["train"].grid, options.variables)
+    measured = {reference.name: measure(reference, sets, background) for reference in references}
     described = {role: {"samples": len(fields), "checksum": fields.checksum} for role, fields in sets.items()}
     with atomic(options.output) as temporary:
         temporary.write_text(json.dumps({"baselines": measured, "data": described}, indent=2, sort_keys=True) + "\n")
@@ -100,12 +103,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(baseline: Baseline, sets: dict[str, FieldSet]) -> dict:
-    """Mean and standard deviation over samples of the errors on training and test set."""
+def measure(baseline: Baseline, sets: dict[str, FieldSet], background: np.ndarray | None = None) -> dict:
+    """Mean and standard deviation over samples of the errors on training and test set.
+
+    With u_0, ``background``, also of the errors relative to the signal u - u_0.
+    """
     statistics = {"description": baseline.description}
     for role in ("train", "test"):
-        errors = relative_errors(baseline.predict, sets[role])
-        statistics |= {f"{role}_mean": float(errors.mean()), f"{role}_std": float(errors.std())}
+        errors = {"": relative_errors(baseline.predict, sets[role])}
+        if background is not None:
+            errors["signal_"] = errors[""] * over_signal(sets[role].output, background)
+        for prefix, values in errors.items():
+            statistics |= {f"{role}_{prefix}mean": float(values.mean()), f"{role}_{prefix}std": float(values.std())}
     return statistics
 
 

@@ -64,6 +64,15 @@ def check_memory() -> None:
             raise ValueError(f"memory: limited to {limit >> 20} MB (ulimit -d), at least {LEAST_MB} MB needed")
 
 
+def add_background(arguments: argparse.ArgumentParser) -> None:
+    """Add the option ``--background``."""
+    arguments.add_argument(
+        "--background",
+        metavar="FILE",
+        help="netCDF file whose first output is u_0; with it, errors relative to the signal u - u_0 are measured too",
+    )
+
+
 def device(name: str, threads: int | None):
     """Return the torch device of a name and set the number of threads.
 

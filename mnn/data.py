@@ -67,6 +67,28 @@ def read(
     return FieldSet(*fields, grid_of(data), data.checksum)
 
 
+def background(path: str | Path, grid: dict, variables: tuple[str | None, str | None] = (None, None)) -> np.ndarray:
+    """Read u_0, the output of the first sample of a file: (*shape).
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read or describes another map or grid; one line.
+    """
+    fields = read([path], 1, "background", variables)
+    check_same_grid(grid, fields.grid, "background")
+    return fields.output[0]
+
+
+def over_signal(output: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """|u| / |u - u_0| of every sample, (samples,): turns an error relative to u into one relative to the signal."""
+    solution, signal = (
+        np.linalg.norm(field.reshape(len(field), -1).astype(np.float64), axis=1)
+        for field in (output, output - background)
+    )
+    return solution / np.maximum(signal, np.finfo(float).tiny)
+
+
 def grid_of(data) -> dict:
     """Describe the grid and the two fields of a data set, JSON-ready."""
     shape = data.input.shape[1:]

@@ -24,6 +24,7 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
     add("--n-test", type=int, help="samples of the test set, the first ones; default: all")
     add("--output", required=True, metavar="FILE", help="netCDF file to write")
     add("--examples", type=int, default=0, metavar="K", help="predictions to keep, from best to worst; default: 0")
+    command.add_background(parser)
     command.add_variables(parser)
     command.add_device(parser)
     return parser.parse_args(arguments)
@@ -45,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data.check_same_grid(model.grid, sets[role].grid, role)
         errors[role] = evaluation.relative_errors(model, sets[role], device)
     variables = error_variables(errors, model.record["seeds"])
+    if options.background:
+        background = data.background(options.background, model.grid, options.variables)
+        factors = {role: data.over_signal(fields.output, background) for role, fields in sets.items()}
+        signal = {role: (errors[role] * factors[role]).astype(np.float32) for role in errors}
+        variables |= error_variables(signal, model.record["seeds"], "signal_", "relative to the signal u - u_0, ")
     if options.examples:
         found = evaluation.examples(model, sets["test"], errors["test"], options.examples, device)
         variables |= example_variables(found, model.grid)
@@ -55,18 +61,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def error_variables(errors: dict[str, np.ndarray], seeds: Sequence[int]) -> dict:
+def error_variables(errors: dict[str, np.ndarray], seeds: Sequence[int], prefix: str = "", what: str = "") -> dict:
     """Lay out errors, their means and standard deviations as netCDF variables."""
     from mnn.netcdf import Variable
 
     variables = {"member": Variable(("member",), np.array(seeds, np.int64), {"long_name": "seed of the member"})}
     for role, values in errors.items():
         wide = values.astype(np.float64)
-        text = f"relative l2 error, (4.1) of the paper, on the {role} set"
-        variables[f"{role}_error"] = Variable(("member", f"{role}_sample"), values, {"long_name": text, "units": "1"})
+        text = f"relative l2 error, {what or '(4.1) of the paper, '}on the {role} set"
+        described = {"long_name": text, "units": "1"}
+        variables[f"{role}_{prefix}error"] = Variable(("member", f"{role}_sample"), values, described)
         for name, statistic in (("mean", wide.mean(axis=1)), ("std", wide.std(axis=1))):
             attributes = {"long_name": f"{name} of the {text}", "units": "1"}
-            variables[f"{role}_error_{name}"] = Variable(("member",), statistic, attributes)
+            variables[f"{role}_{prefix}error_{name}"] = Variable(("member",), statistic, attributes)
     return variables
 
 

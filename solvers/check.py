@@ -153,7 +153,8 @@ def _solve(shard: Shard, specification: Specification, rows: np.ndarray, field: 
 def _compare(shard: Shard, name: str, rows: np.ndarray, stored, expected, allowed: float, what: str) -> float:
     """Return the largest relative l2 difference over the samples; raise DatasetError if it is not allowed."""
     axes = tuple(range(1, expected.ndim))
-    difference = np.sqrt(((stored - expected) ** 2).sum(axis=axes) / (expected**2).sum(axis=axes))
+    scale = np.maximum((expected**2).sum(axis=axes), np.finfo(float).tiny)  # a field may be zero everywhere
+    difference = np.sqrt(((stored - expected) ** 2).sum(axis=axes) / scale)
     worst = int(np.argmax(difference))
     if not difference[worst] <= allowed:
         found = f"{name} of sample {shard.start + int(rows[worst])} differs by {difference[worst]:.1e} from {what}"

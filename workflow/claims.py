@@ -2,7 +2,8 @@
 
 Every check is one positive number, the effect, compared with a threshold: a ratio of errors or of parameter counts.
 Errors are averaged geometrically over seeds; the effect's spread is that of the logarithms. An effect that is claimed
-to be there (``at_least``) has to exceed both the threshold and its own spread over seeds.
+to be there (``at_least``) has to exceed both the threshold and its own spread over seeds; one that is claimed to be
+absent (``at_most``) has to stay below the threshold by its spread.
 """
 
 import argparse
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from workflow.tabulate import BASELINES
+
+LINEAR = BASELINES["linear"]
 HEADER = ["claim", "statement", "figure", "effect", "measured", "spread", "threshold", "verdict"]
 
 
@@ -38,22 +42,29 @@ class Effect:
         """Whether the effect is on the right side of its threshold, and larger than its spread where it must be."""
         if at_least is not None:
             return self.ratio >= at_least and log(self.ratio) > self.spread
-        return self.ratio <= at_most
+        return log(self.ratio) + self.spread <= log(at_most)
 
 
 class Table:
-    """The table of a figure, asked for one curve at one value of the axis."""
+    """The table of a figure, asked for one curve at one value of the axis.
 
-    def __init__(self, file: str):
+    With ``seed``, "min" or "median", it holds one seed of every point: the one with that training error.
+    """
+
+    def __init__(self, file: str, seed: str | None = None):
         table = pd.read_csv(file)
-        self.networks = table[table["kind"] == "network"]
+        self.names = list(table.loc[table["kind"] == "network", "curve"].unique())
+        networks = table[table["kind"] == "network"].sort_values("train_mean", kind="stable")
+        points = networks.groupby(["curve", "value"])
+        chosen = {"min": 0, "median": (points["seed"].transform("size") - 1) // 2}
+        self.networks = networks[points.cumcount() == chosen[seed]] if seed else networks
+        self.linear = table[(table["kind"] == "baseline") & (table["curve"] == LINEAR)]
 
     def curves(self, wanted: str | None) -> list[str]:
         """The curve that is wanted, or all of them."""
-        found = list(self.networks["curve"].unique())
-        if wanted is not None and wanted not in found:
+        if wanted is not None and wanted not in self.names:
             raise NotMeasuredError(f"no curve {wanted!r}")
-        return [wanted] if wanted else found
+        return [wanted] if wanted else self.names
 
     def values(self, curve: str) -> list[int]:
         """Values of the axis at which a curve was measured."""
@@ -64,6 +75,13 @@ class Table:
         rows = self.networks[(self.networks["curve"] == curve) & (self.networks["value"] == value)]
         if rows.empty:
             raise NotMeasuredError(f"{curve} was not measured at {value}")
+        return rows[column]
+
+    def linear_map(self, curve: str, value: int, column: str) -> pd.Series:
+        """The error of the best linear map beside a curve."""
+        rows = self.linear[(self.linear["beside"] == curve) & (self.linear["value"] == value)]
+        if rows.empty:
+            raise NotMeasuredError(f"no linear map beside {curve} at {value}")
         return rows[column]
 
 
@@ -97,25 +115,35 @@ def varies(table: Table, curve: str | None, column: str, **_) -> list[Effect]:
     """How many times the largest error along the axis exceeds the least."""
     effects = []
     for name in table.curves(curve):
-        points = sorted((table.at(name, value, column) for value in table.values(name)), key=lambda rows: rows.mean())
+        points = sorted((table.at(name, v, column) for v in table.values(name)), key=lambda rows: rows.map(log).mean())
         if len(points) < 2:
             raise NotMeasuredError("one value of the axis alone")
         effects.append(Effect.between(points[-1], points[0]))
     return effects
 
 
-def overfits(table: Table, curve: str | None, **_) -> list[Effect]:
-    """How many times the test error exceeds the training error, at the worst value of the axis."""
+def overfits(table: Table, curve: str | None, column: str, start: int | None, **_) -> list[Effect]:
+    """How many times the test error exceeds the training error, at ``start`` or at the worst value of the axis."""
+    trained = column.replace("test", "train")
     return [
         max(
             (
-                Effect.between(table.at(name, value, "test_mean"), table.at(name, value, "train_mean"))
-                for value in table.values(name)
+                Effect.between(table.at(name, value, column), table.at(name, value, trained))
+                for value in (table.values(name) if start is None else [start])
             ),
             key=lambda effect: effect.ratio,
         )
         for name in table.curves(curve)
     ]
+
+
+def beats(table: Table, curve: str | None, column: str, stop: int | None, **_) -> list[Effect]:
+    """How many times the best linear map's error exceeds a curve's, at ``stop`` or at the last value of the axis."""
+    effects = []
+    for name in table.curves(curve):
+        value = table.values(name)[-1] if stop is None else stop
+        effects.append(Effect.between(table.linear_map(name, value, column), table.at(name, value, column)))
+    return effects
 
 
 def exceeds(table: Table, curve: str | None, column: str, other: str | None, **_) -> list[Effect]:
@@ -129,7 +157,7 @@ def exceeds(table: Table, curve: str | None, column: str, other: str | None, **_
     return [Effect(exp(mean), sqrt(sum(part.spread**2 for part in parts)) / len(parts))]
 
 
-EFFECTS = {"falls": falls, "levels_off": levels_off, "varies": varies, "overfits": overfits, "exceeds": exceeds}
+EFFECTS = {effect.__name__: effect for effect in (falls, levels_off, varies, overfits, beats, exceeds)}
 
 
 def judge(name: str, claim: dict, file: str) -> dict:
@@ -139,7 +167,7 @@ def judge(name: str, claim: dict, file: str) -> dict:
     row["threshold"] = f"at least {at_least:g}" if at_least is not None else f"at most {at_most:g}"
     try:
         effects = EFFECTS[claim["effect"]](
-            Table(file),
+            Table(file, claim["seed"]),
             curve=claim["curve"],
             other=claim["other"],
             column=claim["column"],

@@ -144,9 +144,15 @@ class Series(Section):
     """Channels r; the network's without it."""
     depth: Count | None = None
     """Layers K; the network's without it."""
+    values: Annotated[list[Count], Field(min_length=1)] | None = None
+    """Values of the swept axis at which this curve is measured; all of the figure's without it."""
 
 
 Axis = Literal["n_train", "rank", "depth", "wells", "electrons"]
+UNSWEPT = ("predictions", "speed")
+"""Kinds of figures without a swept axis."""
+MOST_CURVES = {"error_and_spread": 2, "predictions": 1}
+"""Kinds of figures with room for so many curves."""
 
 
 class Figure(Section):
@@ -156,10 +162,11 @@ class Figure(Section):
     """What the figure shows."""
     caption: str
     """Caption in the report."""
-    kind: Literal["error", "error_and_spread", "min_and_median", "parameters", "cost", "predictions"]
-    """`error`: train and test error; `error_and_spread`: with the standard deviation over samples on a second axis;
-    `min_and_median`: test error of the seeds with the least and the median training error; `parameters`: sizes;
-    `cost`: test error against size and against training time; `predictions`: samples beside the truth."""
+    kind: Literal["error", "error_and_spread", "min_and_median", "parameters", "cost", "predictions", "speed"]
+    """`error`: train and test error; `error_and_spread`: with the standard deviation over samples on a second axis,
+    a panel a curve; `min_and_median`: test error of the seeds with the least and the median training error;
+    `parameters`: sizes; `cost`: test error against size and against training time; `predictions`: samples beside the
+    truth; `speed`: samples a second of the networks beside those of the solvers, a bar a curve."""
     data_set: str
     """A name in `data_sets`."""
     series: Annotated[list[Series], Field(min_length=1)]
@@ -172,15 +179,29 @@ class Figure(Section):
     """Test samples used; all of the data set's without it."""
     seeds: Count = 3
     """Networks trained from different seeds for every point."""
+    relative_to: Literal["solution", "signal"] = "solution"
+    """What errors are divided by: `solution`, the norm of u as in (4.1); `signal`, the norm of u - u_0, where u_0
+    solves the equation for an input of zeros."""
 
     @model_validator(mode="after")
     def one_axis(self):
-        """A figure sweeps one axis; a picture of predictions none."""
-        expected = 0 if self.kind == "predictions" else 1
+        """A figure sweeps one axis; pictures of predictions and of speed none."""
+        expected = 0 if self.kind in UNSWEPT else 1
         if len(self.sweep) != expected:
             raise ValueError(f"sweep: {len(self.sweep)} axes given, kind {self.kind!r} takes {expected}")
-        if self.kind in ("error_and_spread", "predictions") and len(self.series) != 1:
-            raise ValueError(f"series: {len(self.series)} curves given, kind {self.kind!r} takes 1")
+        most = MOST_CURVES.get(self.kind, len(self.series))
+        if len(self.series) > most:
+            raise ValueError(f"series: {len(self.series)} curves given, kind {self.kind!r} takes {most}")
+        return self
+
+    @model_validator(mode="after")
+    def values_are_swept(self):
+        """A curve's values are among the figure's."""
+        swept = next(iter(self.sweep.values()), [])
+        for i, series in enumerate(self.series):
+            for value in set(series.values or ()) - set(swept):
+                allowed = " or ".join(map(str, swept)) or "nothing"
+                raise ValueError(f"series.{i}.values: {value} given, {allowed} allowed, what the figure sweeps")
         return self
 
 
@@ -191,10 +212,11 @@ class Claim(Section):
     """The statement, in a sentence."""
     figure: str
     """The figure whose table decides."""
-    effect: Literal["falls", "levels_off", "varies", "overfits", "exceeds"]
+    effect: Literal["falls", "levels_off", "varies", "overfits", "beats", "exceeds"]
     """What is measured: how many times the quantity `falls` from `start` to `stop` along the axis; the first step's
-    gain over the last's (`levels_off`); largest over least along the axis (`varies`); test over training error
-    (`overfits`); this curve over the `other` (`exceeds`)."""
+    gain over the last's (`levels_off`); largest over least along the axis (`varies`); test over training error at
+    `start`, or where that is the largest (`overfits`); the best linear map over this curve at `stop` (`beats`); this
+    curve over the `other` (`exceeds`)."""
     curve: str | None = None
     """The curve; every curve of the figure without it."""
     other: str | None = None
@@ -205,10 +227,12 @@ class Claim(Section):
     """Value of the axis the effect begins at; the first without it."""
     stop: Count | None = None
     """Value of the axis the effect ends at; the last without it."""
+    seed: Literal["min", "median"] | None = None
+    """One seed of every point: the one whose training error is the least or the median; all seeds without it."""
     at_least: Annotated[float, Field(gt=0)] | None = None
     """The effect is there: as large as this, and larger than its spread over seeds."""
     at_most: Annotated[float, Field(gt=0)] | None = None
-    """The effect is absent: at most this large."""
+    """The effect is absent: at most this large, its spread over seeds included."""
 
     @model_validator(mode="after")
     def one_threshold(self):

@@ -9,7 +9,7 @@ mpl.use("agg")
 
 import matplotlib.pyplot as plt
 
-from workflow import plot_errors, plot_predictions
+from workflow import plot_errors, plot_predictions, plot_speed
 
 KINDS = {
     "error": plot_errors.error,
@@ -18,6 +18,7 @@ KINDS = {
     "parameters": plot_errors.parameters,
     "cost": plot_errors.cost,
     "predictions": plot_predictions.predictions,
+    "speed": plot_speed.speed,
 }
 UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 """No dates in the files: the same table gives the same bytes."""

@@ -1,7 +1,10 @@
 """Drawings of error tables: against a swept axis, with the spread over seeds and the reference lines."""
 
+from math import ceil
+
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 AXIS_LABELS = {
@@ -13,87 +16,119 @@ AXIS_LABELS = {
     "parameters": r"parameters $N_\mathrm{params}$",
     "seconds": "training time of all seeds together, s",
 }
+ERROR_LABELS = {
+    "solution": r"relative error $\epsilon$",
+    "signal": r"$\|u - u_\mathrm{NN}\|\, /\, \|u - u_0\|$",
+}
 REFERENCE_STYLES = {"mean": "--", "linear": ":"}
 REFERENCE_COLOUR = "0.45"
-SPLIT_STYLES = {"train": {"linestyle": "--", "marker": "o", "fillstyle": "none"}, "test": {"marker": "s"}}
+MARKERS = "s^Dvo"
+FULL = {"linestyle": "-", "fillstyle": "full"}
+DASHED = {"linestyle": "--", "fillstyle": "none"}
+SPLIT_STYLES = {"train": DASHED, "test": FULL}
+SPLIT_LABELS = {split: rf"$\epsilon_\mathrm{{{split}}}$" for split in SPLIT_STYLES}
+CHOSEN_STYLES = {"min": FULL, "median": DASHED}
+HEIGHT, ROW = 2.25, 0.17
+"""Inches of a figure without its legend and of a row of the legend."""
 
 
 def error(tables: list[str], axis: str) -> plt.Figure:
     """Training and test error against the axis; bars span the least to the largest over seeds."""
     table = pd.read_csv(tables[0])
     figure, axes = plt.subplots()
-    networks = _networks(table)
-    for colour, (curve, rows) in enumerate(networks.groupby("curve", sort=False)):
-        for split in ("train", "test"):
-            name = rf"$\epsilon_\mathrm{{{split}}}$" + (f", {curve}" if networks["curve"].nunique() > 1 else "")
-            _draw_over_seeds(axes, rows, f"{split}_mean", f"C{colour}", label=name, **SPLIT_STYLES[split])
+    curves = _curves(table)
+    for curve, rows, look in curves:
+        for split, style in SPLIT_STYLES.items():
+            label = SPLIT_LABELS[split] if len(curves) == 1 else curve if split == "test" else None
+            _draw_over_seeds(axes, rows, f"{split}_mean", label=label, **look, **style)
     _references(axes, table)
-    return _finish(figure, axes, axis, r"relative error $\epsilon$")
+    _finish(axes, axis, ERROR_LABELS[table["relative_to"].iloc[0]])
+    keys = {SPLIT_LABELS[split]: style for split, style in SPLIT_STYLES.items()}
+    return _legend(figure, [axes], keys if len(curves) > 1 else {})
 
 
 def error_and_spread(tables: list[str], axis: str) -> plt.Figure:
-    """Mean error on the left axis, its standard deviation over the samples on the right."""
+    """Mean error on the left axis, its standard deviation over the samples on the right; a panel a curve."""
     table = pd.read_csv(tables[0])
-    figure, axes = plt.subplots()
+    curves = _curves(table)
+    figure, panels = plt.subplots(1, len(curves), figsize=(3.5 * len(curves), 2.6), squeeze=False)
+    sides = []
+    for axes, (curve, rows, _) in zip(panels[0], curves, strict=True):
+        right = _spread(axes, rows)
+        _references(axes, table)
+        _finish(axes, axis, "mean " + ERROR_LABELS[table["relative_to"].iloc[0]])
+        axes.set_title(curve if len(curves) > 1 else "")
+        sides += [axes, right]
+    logarithmic = [side for side in sides if side.get_yscale() == "log"]
+    low, high = zip(*(side.get_ylim() for side in logarithmic), strict=True)
+    for side in logarithmic:
+        side.set_ylim(min(low), max(high))
+    return _legend(figure, sides[:2], columns=2 * len(curves))
+
+
+def _spread(axes, rows: pd.DataFrame):
+    """Draw mean errors, and standard deviations on another axis at the right."""
     right = axes.twinx()
     right.spines["right"].set_visible(True)
     right.grid(False)
-    rows = _networks(table)
-    for split in ("train", "test"):
-        style = SPLIT_STYLES[split]
-        _draw_over_seeds(axes, rows, f"{split}_mean", "C0", label=rf"$\epsilon_\mathrm{{{split}}}$", **style)
-        _draw_over_seeds(right, rows, f"{split}_std", "C1", label=rf"$\sigma_\mathrm{{{split}}}$", **style)
-    _references(axes, table)
-    right.set_yscale("log")
+    for split, style in SPLIT_STYLES.items():
+        _draw_over_seeds(axes, rows, f"{split}_mean", color="C0", marker="s", label=SPLIT_LABELS[split], **style)
+        name = rf"$\sigma_\mathrm{{{split}}}$"
+        _draw_over_seeds(right, rows, f"{split}_std", color="C1", marker="^", label=name, **style)
+    if (rows[["train_std", "test_std"]] > 0).any(axis=None):
+        right.set_yscale("log")
     right.set_ylabel(r"standard deviation $\sigma$", color="C1")
-    _finish(figure, axes, axis, r"mean relative error $\epsilon$", others=[right])
-    low, high = zip(axes.get_ylim(), right.get_ylim(), strict=True)
-    for side in (axes, right):
-        side.set_ylim(min(low), max(high))
-    return figure
+    return right
 
 
 def min_and_median(tables: list[str], axis: str) -> plt.Figure:
     """Test error of the seed whose training error is the least, and of the one whose training error is the median."""
     table = pd.read_csv(tables[0])
     figure, axes = plt.subplots()
-    for colour, (curve, rows) in enumerate(_networks(table).groupby("curve", sort=False)):
+    for curve, rows, look in _curves(table):
         chosen = rows.groupby("value")[["train_mean", "test_mean"]].apply(_by_training_error)
-        for name, style in (("min", SPLIT_STYLES["test"]), ("median", SPLIT_STYLES["train"])):
-            axes.plot(chosen.index, chosen[name], color=f"C{colour}", label=f"{curve}, {name}", **style)
+        for name, style in CHOSEN_STYLES.items():
+            axes.plot(chosen.index, chosen[name], label=curve if name == "min" else None, **look, **style)
     _references(axes, table)
-    return _finish(figure, axes, axis, r"test error $\epsilon_\mathrm{test}$")
+    _finish(axes, axis, r"test error $\epsilon_\mathrm{test}$")
+    return _legend(figure, [axes], CHOSEN_STYLES)
 
 
 def parameters(tables: list[str], axis: str) -> plt.Figure:
     """Sizes of the networks against the axis."""
     figure, axes = plt.subplots()
-    for curve, rows in _networks(pd.read_csv(tables[0])).groupby("curve", sort=False):
+    for curve, rows, look in _curves(pd.read_csv(tables[0])):
         sizes = rows.groupby("value")["parameters"].first()
-        axes.plot(sizes.index, sizes.values, marker="s", label=curve)
+        axes.plot(sizes.index, sizes.values, label=curve, **look)
     axes.set_ylim(bottom=0)
-    return _finish(figure, axes, axis, AXIS_LABELS["parameters"], log=False)
+    _finish(axes, axis, AXIS_LABELS["parameters"], log=False)
+    return _legend(figure, [axes])
 
 
 def cost(tables: list[str], axis: str) -> plt.Figure:
     """Test error against the number of parameters and against the training time; a line a curve, a mark a value."""
     table = pd.read_csv(tables[0])
     figure, panels = plt.subplots(1, 2, figsize=(7.1, 2.6), sharey=True)
+    baselines = table[table["kind"] == "baseline"].drop_duplicates(["curve", "test_mean"])
     for panel, column in zip(panels, ("parameters", "seconds"), strict=True):
-        for curve, rows in _networks(table).groupby("curve", sort=False):
+        for curve, rows, look in _curves(table):
             points = rows.groupby("value")[[column, "test_mean"]].mean().sort_values(column)
-            panel.plot(points[column], points["test_mean"], marker="s", label=curve)
+            panel.plot(points[column], points["test_mean"], label=curve, **look)
+        for curve, level in zip(baselines["curve"], baselines["test_mean"], strict=True):
+            panel.axhline(level, label=curve, **_reference_style(curve))
         panel.set_xscale("log")
         panel.set_yscale("log")
-    panels[0].set_xlabel(AXIS_LABELS["parameters"])
-    panels[1].set_xlabel(AXIS_LABELS["seconds"])
+        panel.set_xlabel(AXIS_LABELS[column])
     panels[0].set_ylabel(r"test error $\epsilon_\mathrm{test}$")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return figure
+    return _legend(figure, panels[:1], columns=3)
 
 
-def _networks(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["kind"] == "network"]
+def _curves(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame, dict]]:
+    """Name, rows and look of every curve of networks."""
+    groups = table[table["kind"] == "network"].groupby("curve", sort=False)
+    return [
+        (curve, rows, {"color": f"C{i}", "marker": MARKERS[i % len(MARKERS)]}) for i, (curve, rows) in enumerate(groups)
+    ]
 
 
 def _by_training_error(rows: pd.DataFrame) -> pd.Series:
@@ -101,27 +136,33 @@ def _by_training_error(rows: pd.DataFrame) -> pd.Series:
     return pd.Series({"min": ordered[0], "median": ordered[(len(ordered) - 1) // 2]})
 
 
-def _draw_over_seeds(axes, rows: pd.DataFrame, column: str, colour: str, **style) -> None:
+def _draw_over_seeds(axes, rows: pd.DataFrame, column: str, **style) -> None:
     seeds = rows.groupby("value")[column].agg(["mean", "min", "max"])
     bars = [seeds["mean"] - seeds["min"], seeds["max"] - seeds["mean"]]
-    axes.errorbar(seeds.index, seeds["mean"], yerr=bars, color=colour, elinewidth=0.8, **style)
+    axes.errorbar(seeds.index, seeds["mean"], yerr=bars, elinewidth=0.8, **style)
 
 
 def _references(axes, table: pd.DataFrame) -> None:
     """Test errors of the reference lines through all values of the axis; curves of one data set share theirs."""
     baselines = table[table["kind"] == "baseline"]
-    lines = {}
-    for (curve, beside), rows in baselines.groupby(["curve", "beside"], sort=False):
-        values = rows.groupby("value")["test_mean"].first()
-        lines.setdefault((curve, *values), (values, beside))
-    shared = len(lines) == baselines["curve"].nunique()
-    for (curve, *_), (values, beside) in lines.items():
-        style = next((s for key, s in REFERENCE_STYLES.items() if key in curve), "-.")
-        label = curve if shared else f"{curve}, {beside}"
-        axes.plot(values.index, values.values, color=REFERENCE_COLOUR, linestyle=style, linewidth=0.9, label=label)
+    for curve, lines in baselines.groupby("curve", sort=False):
+        own = {beside: dict(zip(r["value"], r["test_mean"], strict=True)) for beside, r in lines.groupby("beside")}
+        distinct = {}
+        for beside in sorted(own, key=lambda name: -len(own[name])):
+            if not any(own[beside].items() <= other.items() for other in distinct.values()):
+                distinct[beside] = own[beside]
+        for beside, line in distinct.items():
+            label = curve if len(distinct) == 1 else f"{curve}, {beside}"
+            axes.plot(list(line), list(line.values()), label=label, **_reference_style(curve))
 
 
-def _finish(figure, axes, axis: str, ylabel: str, log: bool = True, others=()) -> plt.Figure:
+def _reference_style(curve: str) -> dict:
+    style = next((style for key, style in REFERENCE_STYLES.items() if key in curve), "-.")
+    return {"color": REFERENCE_COLOUR, "linestyle": style, "linewidth": 0.9}
+
+
+def _finish(axes, axis: str, ylabel: str, log: bool = True) -> None:
+    """Label the axes; ticks stand at the values of the axis alone."""
     axes.set_xlabel(AXIS_LABELS[axis])
     axes.set_ylabel(ylabel)
     if log:
@@ -132,7 +173,13 @@ def _finish(figure, axes, axis: str, ylabel: str, log: bool = True, others=()) -
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.xaxis.set_minor_locator(LogLocator(subs=[]))
     axes.set_xticks(values, [f"{value:g}" for value in values])
-    entries = [entry for side in (axes, *others) for entry in zip(*side.get_legend_handles_labels(), strict=True)]
-    entries.sort(key=lambda entry: isinstance(entry[0], plt.Line2D) and entry[0].get_color() == REFERENCE_COLOUR)
-    figure.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=2)
+
+
+def _legend(figure, sides, keys: dict | None = None, columns: int = 2) -> plt.Figure:
+    """Put the legend below: curves, then what filled and open marks mean, then the reference lines."""
+    entries = [entry for side in sides for entry in zip(*side.get_legend_handles_labels(), strict=True)]
+    entries += [(Line2D([], [], color="k", marker="s", **style), name) for name, style in (keys or {}).items()]
+    entries.sort(key=lambda entry: isinstance(entry[0], Line2D) and entry[0].get_color() == REFERENCE_COLOUR)
+    figure.set_figheight(HEIGHT + ROW * ceil(len(entries) / columns))
+    figure.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=columns)
     return figure

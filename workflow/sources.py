@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("solvers", "mnn", "workflow")
+PACKAGES = ("solvers", "mnn", "workflow", "benchmarks")
 
 
 def digest(*modules: str) -> str:

@@ -5,7 +5,7 @@ experiment. Figures that ask for the same experiment share it.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from math import ceil
 
@@ -107,6 +107,8 @@ class Study:
     data: dict[str, Data] = field(default_factory=dict)
     experiments: dict[tuple[str, str], Experiment] = field(default_factory=dict)
     points: dict[str, list[Point]] = field(default_factory=dict)
+    backgrounds: dict[str, str] = field(default_factory=dict)
+    """Data set -> the data set of one sample that holds its u_0, where errors relative to u - u_0 are asked for."""
 
     def __post_init__(self):
         for name in self.config.data_sets:
@@ -116,7 +118,7 @@ class Study:
                 self._point(f"figures.{name}", figure, series, axis, value)
                 for series in figure.series
                 for axis, values in (figure.sweep or {None: [0]}).items()
-                for value in values
+                for value in series.values or values
             ]
 
     @cached_property
@@ -150,6 +152,13 @@ class Study:
             )
         return self.data[variant]
 
+    def _add_background(self, data: SolvedData) -> None:
+        """Add the data set of one sample, the solution for an input of zeros."""
+        zero = data.field | {"strength": (0, 0), "minimum": None}
+        name = f"{data.name}-zero"
+        self.backgrounds[data.name] = name
+        self.data[name] = replace(data, name=name, field=zero, samples={"test": 1}, shard=1)
+
     def _point(self, path: str, figure: Figure, series: Series, axis: str | None, value: int) -> Point:
         swept = {axis: value} if axis else {}
         varied = {key: swept[key] for key in ("wells", "electrons") if key in swept}
@@ -158,6 +167,11 @@ class Study:
         n_test = figure.n_test or data.samples["test"]
         _within(f"{path}.sweep.n_train" if axis == "n_train" else f"{path}.n_train", n_train, data, "train")
         _within(f"{path}.n_test", n_test, data, "test")
+        for key, chosen in (("relative_to", figure.relative_to), ("kind", figure.kind)):
+            if chosen in ("signal", "speed") and not isinstance(data, SolvedData):
+                raise ConfigError(f"{path}.{key}: {chosen!r} given, {data.name} is a file, no solver made it")
+        if figure.relative_to == "signal":
+            self._add_background(data)
         if figure.kind == "predictions" and len(data.shape) > 2:
             raise ConfigError(f"{path}.kind: 'predictions' given, they are drawn in 1D or 2D and {data.name} is in 3D")
         experiment = self._add_experiment(path, figure, series, data, swept, n_train)

@@ -6,17 +6,20 @@ import json
 import pandas as pd
 import xarray as xr
 
-COLUMNS = ["curve", "kind", "beside", "axis", "value", "seed", "n_train", "parameters"]
+COLUMNS = ["curve", "kind", "beside", "axis", "value", "seed", "n_train", "parameters", "relative_to"]
 BASELINES = {"mean": "mean predictor", "linear": "best linear map"}
 ERRORS = ["train_mean", "train_std", "test_mean", "test_std"]
+PREFIXES = {"solution": "", "signal": "signal_"}
+"""What errors are divided by -> what stands before "error" or the statistic in the names of the files."""
 
 
 def network_rows(row: dict) -> list[dict]:
     """Mean and standard deviation over samples of the errors (4.1), one row a seed."""
     with xr.open_dataset(row["files"]["errors"]) as errors:
         errors = errors.isel(member=slice(row["seeds"]), test_sample=slice(row["n_test"]))
+        prefix = PREFIXES[row["relative_to"]]
         statistics = {
-            f"{split}_{name}": getattr(errors[f"{split}_error"], name)(f"{split}_sample").values
+            f"{split}_{name}": getattr(errors[f"{split}_{prefix}error"], name)(f"{split}_sample").values
             for split in ("train", "test")
             for name in ("mean", "std")
         }
@@ -36,16 +39,17 @@ def baseline_rows(row: dict) -> list[dict]:
     """The same statistics of the reference lines, which stand beside the curve of the same data set."""
     with open(row["files"]["baselines"]) as file:
         baselines = json.load(file)["baselines"]
+    prefix = PREFIXES[row["relative_to"]]
     return [
         {"curve": curve, "kind": "baseline", "beside": row["label"]}
-        | {column: baselines[name][column] for column in ERRORS}
+        | {f"{s}_{m}": baselines[name][f"{s}_{prefix}{m}"] for s in ("train", "test") for m in ("mean", "std")}
         for name, curve in BASELINES.items()
     ]
 
 
 def table(rows: list[dict], axis: str, timed: bool = False) -> pd.DataFrame:
     """The table of a figure from the files of its points; training times, which differ from run to run, if wanted."""
-    place = ["value", "n_train"]
+    place = ["value", "n_train", "relative_to"]
     records = [
         {"curve": row["label"], "axis": axis, **{k: row[k] for k in place}, **record}
         for row in rows

@@ -22,16 +22,16 @@ def cases() -> list[Case]:
 
 
 def _case(name, problem, samples, floor_error, floor_ratio):
-    fast, straightforward, reference = samples
+    fast, plain, reference = samples
     return Case(
         name=name,
         problem=problem,
         fields=lambda count, seed: _fields(problem, count, seed),
-        straightforward=lambda field: _straightforward(field, problem.beta),
+        straightforward=straightforward(problem),
         reference=lambda field: problem.solve(field, method="gradient_flow").values,
         hardest=_hardest(problem),
         samples_fast=fast,
-        samples_straightforward=straightforward,
+        samples_straightforward=plain,
         samples_reference=reference,
         floor_error=floor_error,
         floor_hardest=1e-5,
@@ -53,6 +53,11 @@ def _hardest(problem):
     variance = np.array([2e-3, 2e-3, 4e-3, 4e-3])
     centre = np.broadcast_to(np.array([0.5, 0.501, 0.5, 0.501])[:, None, None], (4, 8, dimension))
     return synthesise(spec, problem, Drawn(np.full((4, 8), 4.0), centre.copy(), variance))
+
+
+def straightforward(problem):
+    """Return the solver of (batch, *shape) fields that one would write first."""
+    return lambda field: _straightforward(field, problem.beta)
 
 
 def _straightforward(field, beta):

@@ -27,7 +27,7 @@ def _slab_case():
         name="RTE 1D",
         problem=problem,
         fields=lambda count, seed: _fields(problem, COUNTS, SLAB, count, seed),
-        straightforward=lambda field: _slab_straightforward(field, problem.absorption),
+        straightforward=straightforward(problem),
         reference=lambda field: slab_reference(field, problem.absorption),
         hardest=_coincident(problem, Wells(8, **SLAB), [0.2, 0.5, 0.5013, 0.8]),
         samples_fast=2048,
@@ -46,7 +46,7 @@ def _plane_case(name, measure, amplitude):
         name=name,
         problem=problem,
         fields=lambda count, seed: _fields(problem, (2,), law, count, seed),
-        straightforward=lambda field: _plane_straightforward(field, problem.absorption, measure),
+        straightforward=straightforward(problem),
         reference=lambda field: problem.solve(field, method="dense").values,
         hardest=_coincident(problem, Wells(2, **law), [0.2, 0.5]),
         samples_fast=256,
@@ -74,6 +74,13 @@ def _coincident(problem, spec, places):
     centre = np.broadcast_to(np.asarray(places)[:, None, None], (count, spec.wells, dimension)).copy()
     strength = np.full((count, spec.wells), spec.strength[1])
     return synthesise(spec, problem, Drawn(strength, centre, np.full(count, spec.variance[0])))
+
+
+def straightforward(problem):
+    """Return the solver of (batch, *shape) fields that one would write first: dense, with constant cells."""
+    if len(problem.shape) == 1:
+        return lambda field: _slab_straightforward(field, problem.absorption)
+    return lambda field: _plane_straightforward(field, problem.absorption, problem.sphere_measure)
 
 
 def _slab_straightforward(field, absorption):

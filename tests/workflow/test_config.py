@@ -31,8 +31,12 @@ MISTAKES = {
     "unknown axis": (set_at("figures/fig_rank/sweep", {"ranks": [2]}), ["fig_rank.sweep", "'ranks'", "'rank'"]),
     "no axis": (set_at("figures/fig_rank/sweep", {}), ["figures.fig_rank.sweep", "0 axes", "takes 1"]),
     "two curves in a picture of one": (
-        set_at("figures/fig_samples/series", [{"network": "small"}, {"network": "small"}]),
-        ["figures.fig_samples.series", "2 curves", "takes 1"],
+        set_at("figures/fig_predictions/series", [{"network": "small"}, {"network": "small"}]),
+        ["figures.fig_predictions.series", "2 curves", "takes 1"],
+    ),
+    "a value that is not swept": (
+        set_at("figures/fig_rank/series", [{"network": "small", "values": [2, 3]}]),
+        ["figures.fig_rank.series.0.values", "3 given", "2 allowed"],
     ),
     "unknown kind": (set_at("figures/fig_rank/kind", "pie"), ["figures.fig_rank.kind", "'pie'", "'error'"]),
     "unknown network": (

@@ -30,7 +30,8 @@ def rows(tmp_path):
                 {"parameters": 10 * value, "training_seconds": 7.0},
             ).to_netcdf(errors)
             files = {"errors": str(errors), "baselines": str(baselines)}
-            made.append({"label": label, "value": value, "seeds": 2, "n_train": 8, "n_test": 5, "files": files})
+            row = {"label": label, "value": value, "seeds": 2, "n_train": 8, "n_test": 5, "files": files}
+            made.append(row | {"relative_to": "solution"})
     return made
 
 

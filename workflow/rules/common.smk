@@ -7,7 +7,7 @@ import shlex
 
 from solvers.registry import module_of
 from workflow import requests, sources
-from workflow.config import ConfigError
+from workflow.config import UNSWEPT, ConfigError
 from workflow.study import SPLITS, OwnData, SolvedData, study
 
 try:
@@ -67,6 +67,15 @@ def listed(data, split, count):
     return f"{RESULTS}/data/{data}/{split}/first{count}.txt"
 
 
+def background(data):
+    """File that lists the one sample with u_0, where errors relative to the signal are wanted; else nothing."""
+    return listed(STUDY.backgrounds[data], "test", 1) if data in STUDY.backgrounds else []
+
+
+def background_option(file):
+    return f"--background $(cat {shlex.quote(str(file))})" if file else ""
+
+
 def experiment(wildcards):
     return STUDY.experiments[(wildcards.data, wildcards.model)]
 
@@ -100,7 +109,8 @@ def figure_files(names, extensions=("pdf", "png", "svg")):
     return [f"{RESULTS}/figures/{name}.{extension}" for name in names for extension in extensions]
 
 
-ERROR_FIGURES = [name for name, figure in STUDY.config.figures.items() if figure.kind != "predictions"]
+ERROR_FIGURES = [name for name, figure in STUDY.config.figures.items() if figure.kind not in UNSWEPT]
+SPEED_FIGURES = [name for name, figure in STUDY.config.figures.items() if figure.kind == "speed"]
 
 
 def axis(figure):
@@ -108,23 +118,41 @@ def axis(figure):
 
 
 def problem_title(figure):
-    return STUDY.config.data_sets[STUDY.config.figures[figure].data_set].title
+    """Group of the report: the problem, or all of them where a figure compares some."""
+    described = STUDY.config.figures[figure]
+    titles = {STUDY.config.data_sets[series.data_set or described.data_set].title for series in described.series}
+    return titles.pop() if len(titles) == 1 else "All problems"
 
 
 def table_rows(figure):
     """What a table is made of: for every point its label, its place on the axis and its files."""
-    seeds = STUDY.config.figures[figure].seeds
+    described = STUDY.config.figures[figure]
     return [
         {
             "label": point.label,
             "value": point.value,
-            "seeds": seeds,
+            "seeds": described.seeds,
+            "relative_to": described.relative_to,
             "n_train": point.n_train,
             "n_test": point.n_test,
             "files": {
                 "errors": f"{RESULTS}/errors/{point.data}/{point.experiment}.nc",
                 "baselines": f"{RESULTS}/errors/{point.data}/baselines_n{point.n_train}.json",
             },
+        }
+        for point in STUDY.points[figure]
+    ]
+
+
+def speed_rows(figure):
+    """What is timed: for every curve its label, its problem, its model and the list of the shards it is timed on."""
+    return [
+        {
+            "label": point.label,
+            "problem": STUDY.data[point.data].problem,
+            "model": f"{RESULTS}/models/{point.data}/{point.experiment}/model.safetensors",
+            "test": listed(point.data, "test", point.n_test),
+            "n_test": point.n_test,
         }
         for point in STUDY.points[figure]
     ]

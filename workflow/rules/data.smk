@@ -121,4 +121,4 @@ rule list_shards:
 
 rule data:
     input:
-        [listed(name, split, data.samples[split]) for name, data in STUDY.data.items() for split in SPLITS],
+        [listed(name, split, data.samples[split]) for name, data in STUDY.data.items() for split in data.samples],

@@ -6,6 +6,7 @@ rule evaluate:
         model=rules.train.output.model,
         train=lambda wildcards: listed(wildcards.data, "train", experiment(wildcards).n_train),
         test=lambda wildcards: listed(wildcards.data, "test", n_test(wildcards)),
+        background=lambda wildcards: background(wildcards.data),
     output:
         f"{RESULTS}/errors/{{data}}/{{model}}.nc",
     log:
@@ -21,6 +22,7 @@ rule evaluate:
     params:
         n_train=lambda wildcards: experiment(wildcards).n_train,
         n_test=lambda wildcards: n_test(wildcards),
+        background=lambda wildcards, input: background_option(input.background),
         device=STUDY.config.device,
         code=sources.digest("mnn.evaluate"),
     message:
@@ -28,7 +30,7 @@ rule evaluate:
     shell:
         "[ {params.device} != cpu ] || ulimit -Sd $(({resources.mem_mb} * 1024)); "
         "python -m mnn.evaluate {input.model:q} --train $(cat {input.train:q}) --n-train {params.n_train}"
-        " --test $(cat {input.test:q}) --n-test {params.n_test} --output {output:q}"
+        " --test $(cat {input.test:q}) --n-test {params.n_test} {params.background} --output {output:q}"
         " --examples 3 --device {params.device} --threads {threads} > {log:q} 2>&1"
 
 
@@ -37,6 +39,7 @@ rule baselines:
         train=lambda wildcards: listed(wildcards.data, "train", int(wildcards.n_train)),
         validation=lambda wildcards: listed(wildcards.data, "validation", samples(wildcards.data, "validation")),
         test=lambda wildcards: listed(wildcards.data, "test", samples(wildcards.data, "test")),
+        background=lambda wildcards: background(wildcards.data),
     output:
         f"{RESULTS}/errors/{{data}}/baselines_n{{n_train}}.json",
     log:
@@ -54,6 +57,7 @@ rule baselines:
     params:
         n_validation=lambda wildcards: samples(wildcards.data, "validation"),
         n_test=lambda wildcards: samples(wildcards.data, "test"),
+        background=lambda wildcards, input: background_option(input.background),
         code=sources.digest("mnn.baselines"),
     message:
         "Reference lines of {wildcards.data}, {wildcards.n_train} training samples"
@@ -61,4 +65,4 @@ rule baselines:
         "ulimit -Sd $(({resources.mem_mb} * 1024)); "
         "python -m mnn.baselines --train $(cat {input.train:q}) --n-train {wildcards.n_train}"
         " --validation $(cat {input.validation:q}) --n-validation {params.n_validation}"
-        " --test $(cat {input.test:q}) --n-test {params.n_test} --output {output:q} > {log:q} 2>&1"
+        " --test $(cat {input.test:q}) --n-test {params.n_test} {params.background} --output {output:q} > {log:q} 2>&1"

@@ -1,21 +1,27 @@
 # Tables, figures, the summary and what the report holds of them.
 
 
+def report_of_table(pattern):
+    return report(
+        pattern,
+        caption="../report/table.rst",
+        category=lambda wildcards: problem_title(wildcards.figure),
+        subcategory="Tables",
+        labels=lambda wildcards: {"figure": wildcards.figure, "type": "table (CSV)"},
+    )
+
+
 rule tabulate:
     input:
         lambda wildcards: sorted({file for row in table_rows(wildcards.figure) for file in row["files"].values()}),
     output:
-        report(
-            f"{RESULTS}/tables/{{figure}}.csv",
-            caption="../report/table.rst",
-            category=lambda wildcards: problem_title(wildcards.figure),
-            subcategory="Tables",
-            labels=lambda wildcards: {"figure": wildcards.figure, "type": "table (CSV)"},
-        ),
+        report_of_table(f"{RESULTS}/tables/{{figure}}.csv"),
     log:
         f"{RESULTS}/logs/tabulate/{{figure}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/tabulate/{{figure}}.tsv"
+    wildcard_constraints:
+        figure="|".join(ERROR_FIGURES) or "(?!)",
     conda:
         "../envs/mnn-h2.yaml"
     resources:
@@ -31,6 +37,39 @@ rule tabulate:
         "Table of {wildcards.figure}"
     shell:
         "python -m workflow.tabulate --axis {params.axis} {params.timed} --rows {params.rows:q} --output {output:q} > {log:q} 2>&1"
+
+
+# Networks and solvers are timed in turns by one job, so that all see the same machine.
+rule time_surrogates:
+    input:
+        models=lambda wildcards: [row["model"] for row in speed_rows(wildcards.figure)],
+        test=lambda wildcards: [row["test"] for row in speed_rows(wildcards.figure)],
+    output:
+        report_of_table(f"{RESULTS}/tables/{{figure}}.csv"),
+    log:
+        f"{RESULTS}/logs/time_surrogates/{{figure}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/time_surrogates/{{figure}}.tsv"
+    wildcard_constraints:
+        figure="|".join(SPEED_FIGURES) or "(?!)",
+    conda:
+        "../envs/mnn-h2.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        rows=lambda wildcards: as_json(speed_rows(wildcards.figure)),
+        device=STUDY.config.device,
+        caption=lambda wildcards: STUDY.config.figures[wildcards.figure].caption,
+        code=lambda wildcards: sources.digest(
+            "benchmarks.surrogates", *{module_of(row["problem"]["name"]) for row in speed_rows(wildcards.figure)}
+        ),
+    message:
+        "Timing networks and solvers for {wildcards.figure}"
+    shell:
+        "python -m benchmarks.surrogates --rows {params.rows:q} --device {params.device} --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule plot:
