@@ -253,6 +253,9 @@ class Config(Section):
     """Where networks train; auto takes a GPU if there is one."""
     ranks: Annotated[int, Field(gt=0, le=4096, strict=True)] = 2
     """MPI ranks of a solver job."""
+    fno: bool = False
+    """Whether the first curve of every figure of errors is compared with a Fourier neural operator of equal size,
+    trained for as long as one of its networks; takes `make extras`, and about doubles the time of training."""
     data_sets: Annotated[dict[Name, AnyData], Field(min_length=1)]
     """Data sets by name: solved, or, with `path`, a file of your own."""
     networks: Annotated[dict[Name, Network], Field(min_length=1)]

@@ -4,7 +4,8 @@
 ``python -m workflow.manifest verify A B`` compares two manifests; with A alone, the files beside it.
 
 Checksums are of content, so that two runs with the same numbers agree: of a data set its samples, of a model its
-weights, of a history or table all but the seconds it took. Exit code 1 where results differ, 2 for a mistake.
+weights, of a history or table all but what was timed; a figure drawn from times is listed without one. Exit code 1
+where results differ, 2 for a mistake.
 """
 
 import argparse
@@ -16,8 +17,9 @@ from pathlib import Path
 
 FORMAT = "mnn-h2 manifest 1"
 FOLDERS = ("data", "models", "errors", "tables", "figures")
-TIMES = ("seconds", "samples_per_second")
-"""Columns and keys that hold how long something took."""
+RATES = ("network_per_second", "fast_per_second", "straightforward_per_second", "over_fast", "over_straightforward")
+TIMES = ("seconds", "samples_per_second", *RATES, "straightforward_error", "verdict")
+"""Columns and keys that hold how long something took, or follow from it."""
 
 
 def manifest(folder: Path) -> dict:
@@ -32,10 +34,24 @@ def manifest(folder: Path) -> dict:
     results = {}
     for path in names:
         try:
-            results[path.relative_to(folder).as_posix()] = READERS[path.suffix](path)
+            reader = of_times if drawn_from_times(folder, path) else READERS[path.suffix]
+            results[path.relative_to(folder).as_posix()] = reader(path)
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     return {"format": FORMAT, "tier": folder.resolve().name, "results": results}
+
+
+def drawn_from_times(folder: Path, path: Path) -> bool:
+    """Whether a file is a figure whose table holds times."""
+    table = folder / "tables" / f"{path.stem}.csv"
+    if path.parent != folder / "figures" or not table.exists():
+        return False
+    return not set(TIMES).isdisjoint(table.read_text().partition("\n")[0].split(","))
+
+
+def of_times(path: Path) -> dict:
+    """Describe a drawing of times: they differ from run to run."""
+    return {"shows": "times"}
 
 
 def of_bytes(path: Path) -> dict:

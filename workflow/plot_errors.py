@@ -5,7 +5,7 @@ from math import ceil
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 AXIS_LABELS = {
     "n_train": r"training samples $N_\mathrm{samples}^\mathrm{train}$",
@@ -20,6 +20,7 @@ ERROR_LABELS = {
     "solution": r"relative error $\epsilon$",
     "signal": r"$\|u - u_\mathrm{NN}\|\, /\, \|u - u_0\|$",
 }
+TEST_LABELS = {"solution": r"test error $\epsilon_\mathrm{test}$", "signal": ERROR_LABELS["signal"] + ", test"}
 REFERENCE_STYLES = {"mean": "--", "linear": ":"}
 REFERENCE_COLOUR = "0.45"
 MARKERS = "s^Dvo"
@@ -90,7 +91,7 @@ def min_and_median(tables: list[str], axis: str) -> plt.Figure:
         for name, style in CHOSEN_STYLES.items():
             axes.plot(chosen.index, chosen[name], label=curve if name == "min" else None, **look, **style)
     _references(axes, table)
-    _finish(axes, axis, r"test error $\epsilon_\mathrm{test}$")
+    _finish(axes, axis, TEST_LABELS[table["relative_to"].iloc[0]])
     return _legend(figure, [axes], CHOSEN_STYLES)
 
 
@@ -109,17 +110,16 @@ def cost(tables: list[str], axis: str) -> plt.Figure:
     """Test error against the number of parameters and against the training time; a line a curve, a mark a value."""
     table = pd.read_csv(tables[0])
     figure, panels = plt.subplots(1, 2, figsize=(7.1, 2.6), sharey=True)
-    baselines = table[table["kind"] == "baseline"].drop_duplicates(["curve", "test_mean"])
     for panel, column in zip(panels, ("parameters", "seconds"), strict=True):
         for curve, rows, look in _curves(table):
             points = rows.groupby("value")[[column, "test_mean"]].mean().sort_values(column)
             panel.plot(points[column], points["test_mean"], label=curve, **look)
-        for curve, level in zip(baselines["curve"], baselines["test_mean"], strict=True):
-            panel.axhline(level, label=curve, **_reference_style(curve))
-        panel.set_xscale("log")
+        for line, style in _reference_lines(table):
+            panel.axhline(min(line.values()), **style)
         panel.set_yscale("log")
         panel.set_xlabel(AXIS_LABELS[column])
-    panels[0].set_ylabel(r"test error $\epsilon_\mathrm{test}$")
+        _ticks_in_plain_numbers(panel)
+    panels[0].set_ylabel(TEST_LABELS[table["relative_to"].iloc[0]])
     return _legend(figure, panels[:1], columns=3)
 
 
@@ -142,23 +142,30 @@ def _draw_over_seeds(axes, rows: pd.DataFrame, column: str, **style) -> None:
     axes.errorbar(seeds.index, seeds["mean"], yerr=bars, elinewidth=0.8, **style)
 
 
-def _references(axes, table: pd.DataFrame) -> None:
-    """Test errors of the reference lines through all values of the axis; curves of one data set share theirs."""
-    baselines = table[table["kind"] == "baseline"]
-    for curve, lines in baselines.groupby("curve", sort=False):
-        own = {beside: dict(zip(r["value"], r["test_mean"], strict=True)) for beside, r in lines.groupby("beside")}
+def _reference_lines(table: pd.DataFrame) -> list[tuple[dict, dict]]:
+    """Value of the axis -> test error, and the style, of every reference line.
+
+    Curves of one data set share theirs, in grey; lines of several data sets have the colours of their curves.
+    """
+    colours = {curve: look["color"] for curve, _, look in _curves(table)}
+    found = []
+    for name, rows in table[table["kind"] == "baseline"].groupby("curve", sort=False):
+        lines = {c: dict(zip(r["value"], r["test_mean"], strict=True)) for c, r in rows.groupby("beside", sort=False)}
         distinct = {}
-        for beside in sorted(own, key=lambda name: -len(own[name])):
-            if not any(own[beside].items() <= other.items() for other in distinct.values()):
-                distinct[beside] = own[beside]
-        for beside, line in distinct.items():
-            label = curve if len(distinct) == 1 else f"{curve}, {beside}"
-            axes.plot(list(line), list(line.values()), label=label, **_reference_style(curve))
+        for curve in sorted(lines, key=lambda curve: -len(lines[curve])):
+            if not any(lines[curve].items() <= other.items() for other in distinct.values()):
+                distinct[curve] = lines[curve]
+        style = next((style for key, style in REFERENCE_STYLES.items() if key in name), "-.")
+        for curve, line in distinct.items():
+            alone = {"label": name, "color": REFERENCE_COLOUR}
+            beside = {"label": f"{name}, {curve}", "color": colours[curve]}
+            found.append((line, {"linestyle": style, "linewidth": 0.9} | (alone if len(distinct) == 1 else beside)))
+    return found
 
 
-def _reference_style(curve: str) -> dict:
-    style = next((style for key, style in REFERENCE_STYLES.items() if key in curve), "-.")
-    return {"color": REFERENCE_COLOUR, "linestyle": style, "linewidth": 0.9}
+def _references(axes, table: pd.DataFrame) -> None:
+    for line, style in _reference_lines(table):
+        axes.plot(list(line), list(line.values()), **style)
 
 
 def _finish(axes, axis: str, ylabel: str, log: bool = True) -> None:
@@ -175,11 +182,20 @@ def _finish(axes, axis: str, ylabel: str, log: bool = True) -> None:
     axes.set_xticks(values, [f"{value:g}" for value in values])
 
 
+def _ticks_in_plain_numbers(axes) -> None:
+    """Make the x axis logarithmic, its ticks written out; a narrow range has more of them."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 6 * low else (1, 1.5, 2, 3, 4, 5, 6, 8)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda x, position: f"{x:,.0f}".replace(",", " "))
+
+
 def _legend(figure, sides, keys: dict | None = None, columns: int = 2) -> plt.Figure:
     """Put the legend below: curves, then what filled and open marks mean, then the reference lines."""
     entries = [entry for side in sides for entry in zip(*side.get_legend_handles_labels(), strict=True)]
     entries += [(Line2D([], [], color="k", marker="s", **style), name) for name, style in (keys or {}).items()]
-    entries.sort(key=lambda entry: isinstance(entry[0], Line2D) and entry[0].get_color() == REFERENCE_COLOUR)
+    entries.sort(key=lambda entry: isinstance(entry[0], Line2D) and entry[0].get_marker() == "None")
     figure.set_figheight(HEIGHT + ROW * ceil(len(entries) / columns))
     figure.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=columns)
     return figure

@@ -7,6 +7,7 @@ experiment. Figures that ask for the same experiment share it.
 import json
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from importlib.util import find_spec
 from math import ceil
 
 from mnn.spec import NetworkSpec
@@ -205,6 +206,8 @@ def study(config: dict) -> Study:
         With one line that names the key path, the value and what is allowed.
     """
     chosen = Study(load(config))
+    if chosen.config.fno and not find_spec("neuralop"):
+        raise ConfigError("fno: True given, the package neuraloperator is not installed; `make extras` installs it")
     for tier in config["tiers"]:
         if tier != chosen.config.tier:
             try:

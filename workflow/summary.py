@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from workflow.tabulate import BASELINES
+
 HEADER = "| figure | curve | at | parameters | test error | spread over seeds | mean predictor | best linear map |"
 
 
@@ -17,7 +19,8 @@ def curve_rows(file: str) -> list[str]:
         seeds = rows.groupby("value")["test_mean"].agg(["mean", "min", "max"])
         best = seeds["mean"].idxmin()
         size = rows.loc[rows["value"] == best, "parameters"].iloc[0]
-        references = baselines[(baselines["value"] == best) & (baselines["beside"] == curve)]["test_mean"]
+        beside = baselines[(baselines["value"] == best) & (baselines["beside"] == curve)].set_index("curve")
+        references = beside["test_mean"].reindex([BASELINES["mean"], BASELINES["linear"]])
         mean, low, high = seeds.loc[best]
         cells = [Path(file).stem, curve, f"{rows['axis'].iloc[0]} = {best}", f"{size:.0f}"]
         cells += [f"{mean:.1e}", f"{low:.1e} .. {high:.1e}", *(f"{value:.1e}" for value in references)]

@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 COLUMNS = ["curve", "kind", "beside", "axis", "value", "seed", "n_train", "parameters", "relative_to"]
-BASELINES = {"mean": "mean predictor", "linear": "best linear map"}
+BASELINES = {"mean": "mean predictor", "linear": "best linear map", "fno": "Fourier neural operator"}
 ERRORS = ["train_mean", "train_std", "test_mean", "test_std"]
 PREFIXES = {"solution": "", "signal": "signal_"}
 """What errors are divided by -> what stands before "error" or the statistic in the names of the files."""
@@ -37,13 +37,16 @@ def network_rows(row: dict) -> list[dict]:
 
 def baseline_rows(row: dict) -> list[dict]:
     """The same statistics of the reference lines, which stand beside the curve of the same data set."""
-    with open(row["files"]["baselines"]) as file:
-        baselines = json.load(file)["baselines"]
+    baselines = {}
+    for name in {"baselines", "fno"} & row["files"].keys():
+        with open(row["files"][name]) as file:
+            baselines |= json.load(file)["baselines"]
     prefix = PREFIXES[row["relative_to"]]
     return [
-        {"curve": curve, "kind": "baseline", "beside": row["label"]}
+        {"curve": curve, "kind": "baseline", "beside": row["label"], "parameters": baselines[name].get("parameters")}
         | {f"{s}_{m}": baselines[name][f"{s}_{prefix}{m}"] for s in ("train", "test") for m in ("mean", "std")}
         for name, curve in BASELINES.items()
+        if name in baselines
     ]
 
 

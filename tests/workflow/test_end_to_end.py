@@ -19,7 +19,7 @@ MODEL = "results/quick/models/nlse_1d/small_r2_K2_n64_default/model.safetensors"
 
 def test_every_result_is_there(finished):
     results = finished.folder / "results/quick"
-    for name in ("fig_rank", "fig_samples", "fig_predictions"):
+    for name in ("fig_rank", "fig_samples", "fig_predictions", "fig_cost", "fig_speed"):
         for suffix in ("pdf", "png", "svg"):
             assert (results / f"figures/{name}.{suffix}").stat().st_size > 5000
     assert "fig_rank" in (results / "summary.md").read_text()
@@ -44,6 +44,32 @@ def test_reference_lines_are_in_the_tables(finished):
     baselines = table[table["kind"] == "baseline"].set_index("curve")
     assert set(baselines.index) == {"mean predictor", "best linear map"}
     assert baselines.loc["best linear map", "test_mean"] == pytest.approx(stored["linear"]["test_mean"])
+
+
+def test_errors_relative_to_the_signal_are_those_of_the_samples(finished):
+    """In the table of a figure that asks for them; without wells u is 1."""
+    results = finished.folder / "results/quick"
+    table = pd.read_csv(results / "tables/fig_cost.csv").set_index(["kind", "curve"])
+    assert set(table["relative_to"]) == {"signal"}
+    (shard,) = (results / "data/nlse_1d/test").glob("*.nc")
+    with xr.open_dataset(shard) as data:
+        u = data["ground_state"].values.astype(float)
+    ratio = np.linalg.norm(u, axis=1) / np.linalg.norm(u - 1, axis=1)
+    with xr.open_dataset(results / "errors/nlse_1d/small_r2_K2_n32_default.nc") as errors:
+        expected = (errors["test_error"].values * ratio).mean(axis=1)
+    assert table.loc["network", "test_mean"].to_numpy() == pytest.approx(expected, rel=1e-4)
+    stored = json.loads((results / "errors/nlse_1d/baselines_n32.json").read_text())["baselines"]["mean"]
+    assert table.loc[("baseline", "mean predictor"), "test_mean"] == pytest.approx(stored["test_signal_mean"])
+    assert ratio.min() * stored["test_mean"] < stored["test_signal_mean"] < ratio.max() * stored["test_mean"]
+
+
+def test_networks_and_solvers_are_timed_side_by_side(finished):
+    row = pd.read_csv(finished.folder / "results/quick/tables/fig_speed.csv").iloc[0]
+    assert row["over_fast"] == pytest.approx(row["network_per_second"] / row["fast_per_second"], rel=0.02)
+    assert row["straightforward_error"] < 1e-3 < row["network_error"]
+    assert row["fast_per_second"] > 10 * row["straightforward_per_second"]
+    faster = "network" if row["over_fast"] >= 1 else "fast solver"
+    assert row["verdict"].startswith(f"the {faster} is ")
 
 
 def test_a_figure_alone_makes_what_it_needs(clone):

@@ -24,7 +24,7 @@ def test_a_swept_field_is_a_data_set_of_its_own(tiny):
     config = copy.deepcopy(tiny)
     config["figures"]["fig_rank"]["sweep"] = {"wells": [2, 4]}
     made = study(config)
-    assert set(made.data) == {"nlse_1d", "nlse_1d-wells4"}
+    assert set(made.data) == {"nlse_1d", "nlse_1d-wells4", "nlse_1d-zero"}
     assert made.data["nlse_1d-wells4"].field["wells"] == 4
     assert made.data["nlse_1d-wells4"].problem == made.data["nlse_1d"].problem
 
@@ -37,3 +37,20 @@ def test_shards_are_whole_and_enough(tiny):
 
 def test_the_other_tier_has_its_own_sizes(tiny):
     assert study({**tiny, "tier": "paper"}).data["nlse_1d"].samples["train"] == 128
+
+
+def test_the_background_is_the_solution_for_an_input_of_zeros(tiny):
+    made = study(tiny)
+    zero = made.data[made.backgrounds["nlse_1d"]]
+    assert (zero.problem, zero.samples, zero.shards("test", 1)) == (
+        made.data["nlse_1d"].problem,
+        {"test": 1},
+        ["000000-000001"],
+    )
+    assert zero.field["strength"] == (0, 0)
+
+
+def test_a_curve_may_have_fewer_values_than_its_figure(tiny):
+    config = copy.deepcopy(tiny)
+    config["figures"]["fig_samples"]["series"] = [{"network": "small"}, {"network": "small", "values": [64]}]
+    assert [p.value for p in study(config).points["fig_samples"]] == [32, 64, 64]

@@ -138,10 +138,21 @@ def table_rows(figure):
             "files": {
                 "errors": f"{RESULTS}/errors/{point.data}/{point.experiment}.nc",
                 "baselines": f"{RESULTS}/errors/{point.data}/baselines_n{point.n_train}.json",
+                **fno(figure, point),
             },
         }
         for point in STUDY.points[figure]
     ]
+
+
+def fno(figure, point):
+    """File with the errors of a Fourier neural operator like the network of a point, where one is wanted."""
+    described = STUDY.config.figures[figure]
+    compared = described.kind in ("error", "error_and_spread", "min_and_median", "cost")
+    first = STUDY.points[figure][0].label
+    if not (STUDY.config.fno and compared and described.relative_to == "solution" and point.label == first):
+        return {}
+    return {"fno": f"{RESULTS}/errors/{point.data}/{point.experiment}_fno.json"}
 
 
 def speed_rows(figure):
