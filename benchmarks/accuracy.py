@@ -1,8 +1,8 @@
 """Test errors on the six problems, one thread: ``python -m benchmarks.accuracy``.
 
 Compared are the two recipes at equal epochs and, where neuraloperator is installed, a Fourier neural operator of equal
-size, trained for as long as recipe ``default`` takes a network, with either optimiser, of which the better one on the
-validation set counts. Data, models and errors are kept in a folder: a run that was interrupted goes on where it
+size, trained for as long as recipe ``default`` takes (see `mnn.fno`), with either optimiser, of which the better one on
+the validation set counts. Data, models and errors are kept in a folder: a run that was interrupted goes on where it
 stopped, and a second run with the same sizes only prints. By default 2D grids have half the paper's points an axis;
 ``--full`` has the paper's grids, samples and epochs. The exit code is 1 where a floor is missed.
 """

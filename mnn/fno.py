@@ -6,12 +6,14 @@ are taken from a trained model:
 
     python -m mnn.fno --like model.safetensors --train train.nc --validation valid.nc --test test.nc --output fno.json
 
-trains an operator with either optimiser, each for as long as one member of the model was trained, and writes the errors
-of the one that is better on the validation set in the form of ``python -m mnn.baselines``, under the name ``fno``.
+trains an operator with either optimiser, each for as long as one member of the model takes, and writes the errors of
+the one that is better on the validation set in the form of ``python -m mnn.baselines``, under the name ``fno``. Some
+steps of both are timed at once, on a CPU in processor time, so that what else the machine does favours neither.
 ``--parameters`` with ``--seconds`` or ``--epochs`` asks for the same without a model.
 """
 
 import json
+import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,8 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mnn import command
+from mnn import command, model_file, normalise
 from mnn.baselines import add_sets, read_sets
+from mnn.parameters import count_parameters
 from mnn.recipes import OPTIMISERS, Recipe
 from mnn.training import Plan, Samples, Training, errors
 
@@ -165,24 +168,36 @@ def _shaped(values: Tensor, shape: torch.Size, is_complex: bool) -> Tensor:
     return values
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How long an operator is trained: epochs, or seconds for each member."""
+def clock(device: torch.device) -> float:
+    """Seconds that this process has worked on a CPU, or that have passed for a GPU."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
 
-    epochs: int | None
-    seconds: float | None
 
-    def epochs_of(self, plan: Plan, start) -> int:
-        """Epochs that fill the budget, at least one; ``start`` begins a training that is thrown away."""
-        if self.epochs is not None:
-            return self.epochs
-        job = start(plan)
-        steps = min(TIMED, job.steps_per_epoch * plan.epochs - 2)
-        job.run(lambda training: training.steps_done >= 2, lambda training: None)  # without what only a start costs
-        before = job.seconds
-        job.run(lambda training: training.steps_done >= 2 + steps, lambda training: None)
-        epoch = (job.seconds - before) / steps * job.steps_per_epoch
-        return max(1, round(self.seconds * job.network.members / epoch))
+def step_seconds(job: Training) -> float:
+    """Seconds a step of a training takes, by its first steps."""
+    device, start = job.sums.device, 2  # the first two bear what only a start costs
+    job.run(lambda training: training.steps_done >= start, lambda training: None)
+    begun = clock(device)
+    job.run(lambda training: training.steps_done >= start + TIMED, lambda training: None)
+    return (clock(device) - begun) / TIMED
+
+
+def seconds_like(model, sets: dict[str, Samples]) -> float:
+    """Seconds that training one member of a model takes here, on samples like those given."""
+    record = model.record
+    recipe = Recipe(**{key: value for key, value in record["recipe"].items() if key != "name"})
+    steps = record["data"]["train"]["samples"] // record["batch_size"] * record["epochs"]
+    plan = Plan(recipe, start_epochs(len(sets["train"]), record["batch_size"]), record["batch_size"], record["seeds"])
+    network = model.network.train().to(sets["train"].input.device)
+    return step_seconds(Training(network, plan, sets["train"], sets["validation"])) * steps / network.members
+
+
+def start_epochs(samples: int, batch_size: int) -> int:
+    """Epochs enough for the steps that are timed."""
+    return 2 + (TIMED + 2) // max(1, samples // batch_size)
 
 
 @dataclass(frozen=True)
@@ -199,6 +214,14 @@ class Outcome:
     test_std: list[float]
 
 
+@dataclass(frozen=True)
+class Budget:
+    """How long an operator is trained: epochs, or seconds for each member."""
+
+    epochs: int | None
+    seconds: float | None
+
+
 def train(size: Size, sets: dict[str, Samples], recipe: Recipe, budget: Budget, seeds: Sequence[int]) -> Outcome:
     """Train operators from several seeds with one recipe, and measure them."""
     device = sets["train"].input.device
@@ -207,16 +230,19 @@ def train(size: Size, sets: dict[str, Samples], recipe: Recipe, budget: Budget, 
         network = FourierOperator(size, plan.seeds).to(device)
         return Training(network, plan, sets["train"], sets["validation"])
 
-    batch = max(1, len(sets["train"]) // recipe.batches)
-    plan = Plan(recipe, 2, batch, tuple(seeds))
-    plan = Plan(recipe, budget.epochs_of(plan, start), batch, tuple(seeds))
-    job = start(plan)
+    batch, epochs = max(1, len(sets["train"]) // recipe.batches), budget.epochs
+    if epochs is None:
+        job = start(Plan(recipe, start_epochs(len(sets["train"]), batch), batch, tuple(seeds)))
+        epochs = max(1, round(budget.seconds * len(seeds) / (step_seconds(job) * job.steps_per_epoch)))
+    job = start(plan := Plan(recipe, epochs, batch, tuple(seeds)))
+    begun = clock(device)
     job.run(lambda training: False, lambda training: None)
+    seconds = clock(device) - begun
     found = {role: errors(job.network, sets[role]) for role in ("train", "test")}
     means = {role: values.mean(1).tolist() for role, values in found.items()}
     spreads = {f"{role}_std": values.std(1).tolist() for role, values in found.items()}
     validation = job.history[-1]["validation_error"]
-    return Outcome(recipe.optimiser, plan.epochs, round(job.seconds, 3), validation, **means, **spreads)
+    return Outcome(recipe.optimiser, plan.epochs, round(seconds, 3), validation, **means, **spreads)
 
 
 def median(values: Sequence[float]) -> float:
@@ -247,8 +273,8 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
     return parser.parse_args(arguments)
 
 
-def asked(options: Namespace) -> tuple[int, Budget]:
-    """Parameters and budget, of the model given or of the options.
+def budget_of(options: Namespace, model, sets: dict[str, Samples]) -> tuple[int, Budget]:
+    """Parameters and budget, of the options or of the model given.
 
     Raises
     ------
@@ -256,13 +282,9 @@ def asked(options: Namespace) -> tuple[int, Budget]:
         If neither says them, or a value is not allowed.
     """
     parameters, seconds = options.parameters, options.seconds
-    if options.like is not None:
-        from mnn import model_file
-        from mnn.parameters import count_parameters
-
-        model = model_file.load(options.like)
+    if model is not None:
         parameters = parameters or count_parameters(model.network)
-        seconds = seconds or model.record["seconds"] / model.network.members
+        seconds = seconds or (None if options.epochs else seconds_like(model, sets))
     given = {"parameters": parameters, "epochs or seconds": options.epochs or seconds, "members": options.members}
     for name, value in given.items():
         if value is None:
@@ -274,18 +296,18 @@ def asked(options: Namespace) -> tuple[int, Budget]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, measure, write and print."""
-    from mnn import normalise
     from mnn.files import atomic
 
     options = parse(arguments)
     device = command.device(options.device, options.threads)
-    parameters, budget = asked(options)
+    model = None if options.like is None else model_file.load(options.like)
     fields = read_sets(options)
     periodic = bool(fields["train"].grid.get("periodic"))
-    size = size_near(parameters, fields["train"].shape, periodic, options.modes)
     kind = "standard" if periodic else "pointwise"
     statistics = normalise.fit(fields["train"].input, fields["train"].output, kind)
     sets = {role: Samples.prepare(part.input, part.output, statistics, device) for role, part in fields.items()}
+    parameters, budget = budget_of(options, model, sets)
+    size = size_near(parameters, fields["train"].shape, periodic, options.modes)
     seeds = range(options.seed, options.seed + options.members)
     outcomes = []
     for optimiser in options.optimiser or OPTIMISERS:

@@ -7,9 +7,10 @@ import fields
 import pytest
 import torch
 
-from mnn import fno
+from mnn import fno, model_file, train
 from mnn.baselines import mean_predictor, relative_errors
 from mnn.data import FieldSet
+from mnn.parameters import count_parameters
 
 
 @pytest.fixture
@@ -55,14 +56,25 @@ def test_members_are_the_packages_operators(models, shape, periodic):
         torch.testing.assert_close(network(v.roll(5, 1)), network(v).roll(5, 2), atol=1e-5, rtol=1e-4)
 
 
+def test_a_budget_taken_from_a_model_is_its_time(models, command, arguments, tmp_path):
+    assert train.main(command(tmp_path, epochs=40)) == 0
+    like = ["--like", str(tmp_path / "model.safetensors"), "--optimiser", "nadam", "--modes", "4"]
+    assert fno.main([*arguments, *like]) == 0
+    found = json.loads((tmp_path / "fno.json").read_text())
+    model = model_file.load(tmp_path / "model.safetensors")
+    assert 0.5 <= found["baselines"]["fno"]["parameters"] / count_parameters(model.network) <= 2
+    taken = sum(outcome["seconds"] for outcome in found["optimisers"])
+    assert 0.1 < taken / (model.record["seconds"] / 2) < 3
+
+
 def test_both_optimisers_learn_and_the_better_one_is_reported(models, arguments, tmp_path):
     asked = ["--parameters", "900", "--modes", "8", "--epochs", "6", "--members", "2"]
     assert fno.main([*arguments, *asked]) == 0
     found = json.loads((tmp_path / "fno.json").read_text())
     trained = {outcome["optimiser"]: outcome for outcome in found["optimisers"]}
     assert set(trained) == {"nadam", "soap"}
-    train, held = (FieldSet(*fields.pairs(*drawn), {}, "") for drawn in ((64, 0), (24, 2)))
-    constant = relative_errors(mean_predictor(train).predict, held).mean()
+    trained_on, held = (FieldSet(*fields.pairs(*drawn), {}, "") for drawn in ((64, 0), (24, 2)))
+    constant = relative_errors(mean_predictor(trained_on).predict, held).mean()
     for outcome in trained.values():
         assert max(outcome["test"]) < 0.5 * constant
     best = min(trained.values(), key=lambda outcome: max(outcome["validation"]))
