@@ -128,7 +128,8 @@ def fourier_row(case: str, shards: dict[str, Path], place: Path, seeds: int) -> 
     )
     best = min(found["optimisers"], key=lambda outcome: np.median(outcome["validation"]))
     trained = f"{FNO}, {best['optimiser']}"
-    return summary(case, trained, entry["parameters"], np.array(best["test"]), linear) | {"seconds": best["seconds"]}
+    seconds = {"seconds": best["seconds"] / len(best["test"])}
+    return summary(case, trained, entry["parameters"], np.array(best["test"]), linear) | seconds
 
 
 def summary(case: str, trained: str, parameters: int, test: np.ndarray, linear: dict) -> dict:
