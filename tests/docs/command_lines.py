@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -130,6 +131,7 @@ def check_snakemake(arguments: list[str]) -> None:
         assert target in known or PLACEHOLDER.fullmatch(target) or "/" in target, f"snakemake {target}: no such target"
 
 
+@cache
 def targets() -> set[str]:
     """Names that may stand behind ``snakemake``."""
     rules = "\n".join(path.read_text() for path in [ROOT / "Snakefile", *ROOT.glob("workflow/rules/*.smk")])
