@@ -144,8 +144,9 @@ class Series(Section):
     """Channels r; the network's without it."""
     depth: Count | None = None
     """Layers K; the network's without it."""
-    values: Annotated[list[Count], Field(min_length=1)] | None = None
-    """Values of the swept axis at which this curve is measured; all of the figure's without it."""
+    values: list[Count] | None = None
+    """Values of the swept axis at which this curve is measured, none of them to leave it out of a tier; all of the
+    figure's without it."""
 
 
 Axis = Literal["n_train", "rank", "depth", "wells", "electrons"]
@@ -197,6 +198,8 @@ class Figure(Section):
     @model_validator(mode="after")
     def values_are_swept(self):
         """A curve's values are among the figure's."""
+        if all(series.values == [] for series in self.series):
+            raise ValueError("series: no curve has values, at least one expected")
         swept = next(iter(self.sweep.values()), [])
         for i, series in enumerate(self.series):
             for value in set(series.values or ()) - set(swept):

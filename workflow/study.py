@@ -119,7 +119,7 @@ class Study:
                 self._point(f"figures.{name}", figure, series, axis, value)
                 for series in figure.series
                 for axis, values in (figure.sweep or {None: [0]}).items()
-                for value in series.values or values
+                for value in (values if series.values is None else series.values)
             ]
 
     @cached_property

@@ -34,6 +34,10 @@ MISTAKES = {
         set_at("figures/fig_predictions/series", [{"network": "small"}, {"network": "small"}]),
         ["figures.fig_predictions.series", "2 curves", "takes 1"],
     ),
+    "no curve at all": (
+        set_at("figures/fig_rank/series", [{"network": "small", "values": []}]),
+        ["figures.fig_rank.series", "no curve has values"],
+    ),
     "a value that is not swept": (
         set_at("figures/fig_rank/series", [{"network": "small", "values": [2, 3]}]),
         ["figures.fig_rank.series.0.values", "3 given", "2 allowed"],
