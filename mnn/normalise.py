@@ -8,8 +8,8 @@ from torch import Tensor
 
 from mnn.linear import LinearMap, Pair, chunks, from_arrays
 from mnn.linear import fit as fit_linear
+from mnn.recipes import NORMALISATIONS
 
-KINDS = ("mean", "standard", "pointwise")
 LINEAR = "linear."
 
 
@@ -98,8 +98,8 @@ def fit(inputs: np.ndarray, outputs: np.ndarray, kind: str) -> Normalisation:
     ValueError
         If the kind is unknown, the output is constant or the input has nothing to be scaled by.
     """
-    if kind not in KINDS:
-        raise ValueError(f"normalisation: {kind!r} given, {', '.join(map(repr, KINDS))} allowed")
+    if kind not in NORMALISATIONS:
+        raise ValueError(f"normalisation: {kind!r} given, {', '.join(map(repr, NORMALISATIONS))} allowed")
     input_shift, output_shift = (_shift(field, pointwise=kind == "pointwise") for field in (inputs, outputs))
     output_scale = _deviation(outputs, output_shift)
     if output_scale <= 1e-12 * np.abs(output_shift).max():

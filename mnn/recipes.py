@@ -1,12 +1,11 @@
-"""Training recipes: everything about a training but the network, the data, the epochs and the seeds."""
+"""Training recipes: everything about a training but the network, the data, the epochs and the seeds. Free of torch."""
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
 
-from mnn.normalise import KINDS
-
 OPTIMISERS = ("nadam", "soap")
 SCHEDULES = ("constant", "cosine")
+NORMALISATIONS = ("mean", "standard", "pointwise")
 
 
 def _within(value: float, low: float, high: float | None) -> bool:
@@ -61,11 +60,14 @@ class Recipe:
     def __post_init__(self):
         _check("optimiser", self.optimiser, OPTIMISERS)
         _check("schedule", self.schedule, SCHEDULES)
-        _check("normalisation", self.normalisation, (*KINDS, "automatic"))
+        _check("normalisation", self.normalisation, (*NORMALISATIONS, "automatic"))
         for name, low, high in (("learning_rate", 0, 10), ("warm_up", 0, 1), ("average", 0, 1), ("batches", 1, None)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not _within(value, low, high):
                 raise ValueError(f"{name}: {value!r} given, a number from {low} to {high or 'any'} allowed")
+        for name in ("shifts", "linear"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: {getattr(self, name)!r} given, true or false allowed")
 
     def rate(self, step: int, steps: int) -> float:
         """Learning rate at a step of ``steps``: a pure function, so that a resumed schedule is the same."""
@@ -116,4 +118,7 @@ def recipe(name: str, **overrides) -> Recipe:
     for key in overrides:
         if key not in known:
             raise ValueError(f"overrides: {key!r} given, {', '.join(sorted(known))} allowed")
-    return replace(RECIPES[name], **overrides)
+    try:
+        return replace(RECIPES[name], **overrides)
+    except ValueError as error:
+        raise ValueError(f"overrides.{error}") from None

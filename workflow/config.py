@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
+from mnn.recipes import recipe
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="lower-case letters, digits, - and _")]
 Count = Annotated[int, Field(gt=0, strict=True)]
 
@@ -127,6 +129,14 @@ class Training(Section):
     """Samples a step; without it the recipe's rule (between n_train/100 and n_train/50)."""
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     """Seed of the first member; the others count on from it."""
+    overrides: dict[str, Any] = {}
+    """Single values of the recipe that are replaced, e.g. `{linear: true}`; see mnn.recipes."""
+
+    @model_validator(mode="after")
+    def a_recipe(self):
+        """What is replaced is a value of the recipe, and what replaces it is allowed."""
+        recipe(self.recipe, **self.overrides)
+        return self
 
 
 class Series(Section):

@@ -75,6 +75,14 @@ MISTAKES = {
         set_at("training/default/batch_size", 40),
         ["training.default.batch_size", "40", "32"],
     ),
+    "misspelt override": (
+        set_at("training/default/overrides", {"linea": True}),
+        ["training.default.overrides", "'linea'", "linear"],
+    ),
+    "override out of range": (
+        set_at("training/default/overrides", {"linear": "maybe"}),
+        ["training.default.overrides.linear", "'maybe'", "true or false"],
+    ),
     "path for a name": (set_at("figures/..%2f", {}), ["figures.", "pattern"]),
 }
 
