@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mnn import compiled
+from mnn.graphs import captured
 from mnn.networks import MultiscaleNetwork
 from mnn.normalise import Normalisation
 from mnn.optimisers import OPTIMISERS, FlatParameters
@@ -148,9 +149,14 @@ class Training:
         self.epoch, self.step = 0, 0
         self.seconds = 0.0
         self.history: list[dict] = []
-        self.sums = torch.zeros(2, len(plan.seeds), device=train.input.device)
-        self.shifts = None
+        device = train.input.device
+        self.sums = torch.zeros(2, len(plan.seeds), device=device)
+        self.index = torch.zeros(len(plan.seeds), plan.batch_size, dtype=torch.int64, device=device)
+        self.shift = None
+        if plan.recipe.shifts:
+            self.shift = torch.zeros(*self.index.shape, train.input.dim() - 1, dtype=torch.int64, device=device)
         self._draw()
+        self._find_gradients = None
 
     @property
     def finished(self) -> bool:
@@ -199,12 +205,11 @@ class Training:
         return True
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Return the next step's inputs and targets, (members, batch, *shape)."""
-        index = self.order[:, self.step]
-        pair = self.train.input[index], self.train.output[index]
-        if self.shifts is None:
+        """Return a step's inputs and targets, (members, batch, *shape)."""
+        pair = self.train.input[self.index], self.train.output[self.index]
+        if self.shift is None:
             return pair
-        source = translation(self.shifts[:, self.step], self.train.input.shape[1:])
+        source = translation(self.shift, self.train.input.shape[1:])
         return tuple(field.flatten(2).gather(2, source).view(field.shape) for field in pair)
 
     def check_finite(self) -> None:
@@ -229,14 +234,28 @@ class Training:
         finally:
             self.parameters.weights.copy_(own)
 
-    def _descend(self) -> None:
+    def _differentiate(self) -> None:
+        """Find the gradients of the batch that is chosen: the same operations on the same memory in every step."""
         inputs, targets = self.batch()
         self.parameters.gradients.zero_()
         squares = residual_squares(self.network(inputs), targets)
         loss = squares.mean(1) / self.points
         loss.sum().backward()
         with torch.no_grad():
-            self.sums += torch.stack([loss, self.train.error(squares, self.order[:, self.step]).mean(1)])
+            self.sums += torch.stack([loss, self.train.error(squares, self.index).mean(1)])
+
+    def choose(self) -> None:
+        """Choose the batch of the next step."""
+        self.index.copy_(self.order[:, self.step])
+        if self.shift is not None:
+            self.shift.copy_(self.shifts[:, self.step])
+
+    def _descend(self) -> None:
+        self.choose()
+        if self._find_gradients is None:
+            on_gpu = self.sums.device.type == "cuda"
+            self._find_gradients = captured(self._differentiate, self.sums) if on_gpu else self._differentiate
+        self._find_gradients()
         try:
             self.optimiser.step(self.rate(self.steps_done))
         except torch.linalg.LinAlgError:

@@ -120,6 +120,7 @@ def test_cosine_rises_falls_and_ends_near_zero():
 
 def test_shifted_pairs_are_pairs_of_the_map():
     job = training((0,), shifts=True)
+    job.choose()
     inputs, targets = job.batch()
     statistics = normalise.fit(*fields.pairs(32, 0), "standard")
     v, u = (side.invert(t)[0].numpy() for side, t in ((statistics.input, inputs), (statistics.output, targets)))
