@@ -51,6 +51,7 @@ class Sizes:
     epochs: int
     seeds: int
     full: bool
+    fno_seeds: int
 
     @property
     def splits(self) -> dict[str, int]:
@@ -86,7 +87,7 @@ def measure(case: str, recipe: str, sizes: Sizes, folder: Path) -> dict:
     """Train all seeds of one recipe, or of the Fourier neural operator, on one case and return a row of the table."""
     shards, points = data(case, sizes, folder / case)
     if recipe == FNO:
-        return fourier_row(case, shards, folder / case / sizes.name(), sizes.seeds)
+        return fourier_row(case, shards, folder / case / sizes.name(), sizes.fno_seeds)
     network = NETWORKS[case] | {"levels": int(np.log2(points // BOX[points]))}
     place = folder / case / sizes.name() / recipe
     model, errors, lines = place / "model.safetensors", place / "errors.nc", place.parent / "baselines.json"
@@ -162,6 +163,7 @@ def parse() -> argparse.Namespace:
     add("--test", type=int, help="test samples (500)")
     add("--epochs", type=int, help="epochs of either recipe (50)")
     add("--seeds", type=int, default=3, help="networks of each kind (3)")
+    add("--fno-seeds", type=int, help="Fourier neural operators with each optimiser, 0 for none (as --seeds)")
     add("--folder", type=Path, default=Path("benchmarks/output/accuracy"), help="where all is kept")
     add("--csv", type=Path, metavar="FILE", help="write the table there")
     options = parser.parse_args()
@@ -169,18 +171,23 @@ def parse() -> argparse.Namespace:
     for name, number in ({"samples": 1000, "test": 500, "epochs": 50} | usual).items():
         if getattr(options, name) is None:
             setattr(options, name, number)
+    if options.fno_seeds is None:
+        options.fno_seeds = options.seeds
+    if importlib.util.find_spec("neuralop") is None:
+        options.fno_seeds = 0
+        print("FNO: not measured, the package neuraloperator is not installed (`make extras`)")
     return options
 
 
 def main() -> int:
     """Compare, and print the table."""
     options = parse()
-    sizes = Sizes(options.samples, options.test, options.epochs, options.seeds, options.full)
-    installed = importlib.util.find_spec("neuralop") is not None
+    sizes = Sizes(options.samples, options.test, options.epochs, options.seeds, options.full, options.fno_seeds)
+    compared = (*RECIPES, FNO) if options.fno_seeds else RECIPES
     rows = []
     print(f"{'problem':14s} {'trained':10s} {'weights':>8s}", *(f"{name:>8s}" for name in COLUMNS), f"{'gain':>6s}")
     for case in options.case or CASES:
-        found = [measure(case, recipe, sizes, options.folder) for recipe in (*RECIPES, *([FNO] if installed else []))]
+        found = [measure(case, trained, sizes, options.folder) for trained in compared]
         rows += found
         for line in found:
             figures = " ".join(f"{line[key]:8.1e}" for key in COLUMNS[:-1])
@@ -189,8 +196,6 @@ def main() -> int:
                 f"{found[0]['median'] / line['median']:6.1f}",
                 flush=True,
             )
-    if not installed:
-        print("FNO: not measured, the package neuraloperator is not installed (`make extras`)")
     if options.csv is not None:
         options.csv.parent.mkdir(parents=True, exist_ok=True)
         with options.csv.open("w", newline="", encoding="utf-8") as file:
