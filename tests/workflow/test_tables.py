@@ -46,6 +46,16 @@ def test_a_table_has_a_row_a_seed_and_reference_lines_of_each_data_set(rows):
     assert "seconds" not in table
 
 
+def test_an_operator_to_compare_with_is_one_more_reference_line(rows, tmp_path):
+    statistics = {"train_mean": 0.3, "train_std": 0.0, "test_mean": 0.4, "test_std": 0.0, "parameters": 12}
+    file = tmp_path / "fno.json"
+    file.write_text(json.dumps({"baselines": {"fno": statistics}}))
+    rows[0]["files"]["fno"] = str(file)
+    table = tabulate.table(rows, "rank").set_index("curve")
+    line = table.loc["Fourier neural operator"]
+    assert (line["beside"], line["value"], line["test_mean"], line["parameters"]) == ("A", 2, 0.4, 12)
+
+
 def test_training_times_are_there_if_wanted(rows):
     table = tabulate.table(rows, "rank", timed=True)
     assert set(table.loc[table["kind"] == "network", "seconds"]) == {7.0}
@@ -60,6 +70,7 @@ def test_the_summary_puts_each_curve_beside_its_own_reference(rows, tmp_path):
     assert second.endswith("| 7.0e-01 | 7.0e-01 |")
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", ["error", "error_and_spread", "min_and_median", "parameters", "cost"])
 def test_a_drawing_holds_the_table(rows, tmp_path, kind):
     file = tmp_path / "fig.csv"
