@@ -44,6 +44,26 @@ def add_variables(arguments: argparse.ArgumentParser) -> None:
     )
 
 
+def add_member(arguments: argparse.ArgumentParser) -> None:
+    """Add the option ``--member``."""
+    arguments.add_argument("--member", help="number of the member to use, from 0; default: the mean over members")
+
+
+def member(text: str | None, members: int) -> int | str:
+    """Return the member that ``--member`` names, "mean" by default.
+
+    Raises
+    ------
+    ValueError
+        If there is no such member.
+    """
+    if text is None:
+        return "mean"
+    if not text.isdecimal() or int(text) >= members:
+        raise ValueError(f"member: {text!r} given, 0 to {members - 1} allowed")
+    return int(text)
+
+
 LEAST_MB = 290
 """Data segment of a process that imports everything and works on one sample."""
 

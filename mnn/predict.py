@@ -20,8 +20,8 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
     add("input", metavar="INPUT", help="netCDF file with a variable (sample, *axes)")
     add("-o", "--output", required=True, metavar="OUTPUT", help="netCDF file to write")
     add("--variable", help="name of the input variable; default: the one the model was trained on")
-    add("--member", help="number of the member to use; default: the mean over members")
     add("--chunk", type=int, default=4096, metavar="SAMPLES", help="samples held in memory; default: 4096")
+    command.add_member(parser)
     command.add_device(parser)
     return parser.parse_args(arguments)
 
@@ -32,7 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.chunk < 1:
         raise ValueError(f"chunk: {options.chunk} given, at least 1 allowed")
     device = command.device(options.device, options.threads)
-    member = "mean" if options.member is None else _member(options.member)
 
     import netCDF4
 
@@ -40,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from mnn.surrogate import load
 
     surrogate = load(options.model, device)
+    member = command.member(options.member, surrogate.members)
     try:
         source = netCDF4.Dataset(options.input)
     except OSError as error:
@@ -53,12 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             done = f"{options.output}: {len(variable)} fields of {output.name}"
     print(done)
     return 0
-
-
-def _member(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(f"member: {text!r} given, the number of a member expected")
-    return int(text)
 
 
 def find_variable(source, options: Namespace, surrogate):
