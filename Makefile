@@ -8,15 +8,15 @@ STAMP  := $(VENV)/installed
 DOCS   := $(VENV)/installed-docs
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install extras run test test-cluster lint format docs bench clean
+.PHONY: help install extras run test test-browser test-cluster lint format docs bench clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV), a few minutes the first time"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[slurm,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[slurm,onnx,dev]'
 	@touch $@
 
 $(DOCS): $(STAMP)
@@ -33,6 +33,9 @@ run: $(STAMP)  ## the whole workflow: data, training, figures, report (TIER=quic
 
 test: $(STAMP) $(DOCS)  ## all tests
 	python -m pytest
+
+test-browser: $(STAMP)  ## the report in a browser, which is installed if there is none (as root)
+	tests/browser/chromium-up.sh && python -m pytest tests/browser
 
 test-cluster: $(STAMP)  ## the Slurm profile on a Slurm of one node, which is installed, started and stopped (as root)
 	trap 'tests/cluster/slurm-down.sh >/dev/null' EXIT; tests/cluster/slurm-up.sh && python -m pytest tests/cluster

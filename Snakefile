@@ -28,3 +28,4 @@ rule all:
         f"{RESULTS}/claims.csv",
         f"{RESULTS}/manifest.json",
         figure_files(STUDY.config.figures),
+        [f"{RESULTS}/cards/{name}.html" for name in STUDY.config.figures],

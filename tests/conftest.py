@@ -56,7 +56,7 @@ class Clone:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def planned(self, *arguments: str) -> dict[str, int]:
-        """Jobs of a dry run: how many of each rule; the manifest, which lists whatever is made, is left out."""
+        """Jobs of a dry run: how many of each rule; those that describe whatever is made are left out."""
         done = self.snakemake("--dry-run", *arguments)
         text = done.stdout + done.stderr
         assert done.returncode == 0, text
@@ -64,7 +64,7 @@ class Clone:
             return {}
         stats = re.search(r"Job stats:\njob +count\n[- ]+\n(.*?)\ntotal", text, re.DOTALL).group(1)
         counts = {line.split()[0]: int(line.split()[1]) for line in stats.splitlines()}
-        return {rule: count for rule, count in counts.items() if rule not in ("all", "manifest")}
+        return {rule: count for rule, count in counts.items() if rule not in ("all", "manifest", "card")}
 
     def configure(self, change) -> None:
         """Change config.yaml by a function on its mapping."""

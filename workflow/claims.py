@@ -14,10 +14,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from workflow.card import page
 from workflow.tabulate import BASELINES
 
 LINEAR = BASELINES["linear"]
 HEADER = ["claim", "statement", "figure", "effect", "measured", "spread", "threshold", "verdict"]
+
+CAPTION = (
+    "Statements of section 4 as checks on the measured tables. A spread is a factor over seeds; an effect that is "
+    "claimed to be there has to exceed its own."
+)
 
 
 class NotMeasuredError(LookupError):
@@ -198,11 +204,15 @@ def main(arguments=None):
     parser.add_argument("--claims", required=True, type=json.loads, help="list of claims, JSON; `table` names the file")
     parser.add_argument("--csv", required=True)
     parser.add_argument("--markdown", required=True)
+    parser.add_argument("--html", help="page of the report")
     options = parser.parse_args(arguments)
     rows = [judge(claim["name"], claim, claim["table"]) for claim in options.claims]
     table = pd.DataFrame(rows).reindex(columns=HEADER)
     table.to_csv(options.csv, index=False)
     Path(options.markdown).write_text(markdown(table))
+    if options.html:
+        card = {"title": "Claims of the paper", "caption": CAPTION, "table": options.csv}
+        Path(options.html).write_text(page(card), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ def test_every_result_is_there(finished):
         for suffix in ("pdf", "png", "svg"):
             assert (results / f"figures/{name}.{suffix}").stat().st_size > 5000
     assert "fig_rank" in (results / "summary.md").read_text()
+    assert "sha256:" in (results / "cards/fig_predictions.html").read_text()
 
 
 def test_tables_are_the_errors_of_the_samples(finished):

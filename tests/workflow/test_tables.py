@@ -1,9 +1,11 @@
 """Tables and drawings on small tables whose content is known."""
 
 import json
+import os
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -64,8 +66,9 @@ def test_training_times_are_there_if_wanted(rows):
 def test_the_summary_puts_each_curve_beside_its_own_reference(rows, tmp_path):
     file = tmp_path / "fig.csv"
     tabulate.table(rows, "rank").to_csv(file, index=False)
-    first, second = summary.curve_rows(str(file))
-    assert first.startswith("| fig | A | rank = 4 | 40 | 2.5e-02 |")
+    points = pd.DataFrame(summary.best_points(str(file), "Slab"))
+    first, second = summary.markdown(points, "quick").splitlines()[-2:]
+    assert first.startswith("| Slab | fig | A | rank = 4 | 40 | 2.5e-02 |")
     assert first.endswith("| 5.0e-01 | 5.0e-01 |")
     assert second.endswith("| 7.0e-01 | 7.0e-01 |")
 
@@ -81,6 +84,28 @@ def test_a_drawing_holds_the_table(rows, tmp_path, kind):
     expected = {20.0, 40.0} if kind == "parameters" else {0.05, 0.025}
     assert all(any(np.isclose(y, value) for y in drawn) for value in expected)
     plt.close(figure)
+
+
+def test_the_screen_shows_the_best_of_every_problem_claims_and_time(rows, tmp_path):
+    (tmp_path / "tables").mkdir()
+    tabulate.table(rows, "rank").to_csv(tmp_path / "tables/fig.csv", index=False)
+    arguments = ["--tier", "quick", "--problems", '{"fig": "Slab"}']
+    for option, name in (("output", "summary.md"), ("csv", "summary.csv"), ("html", "summary.html")):
+        arguments += [f"--{option}", str(tmp_path / name)]
+    assert "figures" in summary.screen(tmp_path, 5.0)  # where there is no summary, where to look all the same
+    summary.main([str(tmp_path / "tables/fig.csv"), *arguments])
+    pd.DataFrame({"verdict": ["holds", "holds", "not measured"]}).to_csv(tmp_path / "claims.csv")
+    (tmp_path / "benchmarks/train/slab").mkdir(parents=True)
+    (tmp_path / "benchmarks/train/slab/a.tsv").write_text("s\tcpu_time\n120.0\t1.0\n")
+    head, rule, best, *rest = summary.screen(tmp_path, 90.0).splitlines()
+    assert head.split() == ["problem", "network", "parameters", "test", "error", "linear", "map", "mean"]
+    assert len(head) == len(rule) == len(best)
+    assert best.split() == ["Slab", "A,", "rank", "=", "4", "40", "2.5e-02", "5.0e-01", "5.0e-01"]
+    assert "claims   2 hold, 0 do not hold, 1 not measured" in rest
+    assert "time     90 s for this run; all jobs: solving 0 s, training 2 min, measuring 0 s, drawing 0 s" in rest
+    (tmp_path / "tables/new.csv").write_text("")  # a figure made since: the summary is that of another run
+    os.utime(tmp_path / "summary.csv", (0, 0))
+    assert "Slab" not in summary.screen(tmp_path, 90.0)
 
 
 def test_curves_of_one_data_set_share_reference_lines(rows, tmp_path):

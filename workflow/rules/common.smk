@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import time
 
 from solvers.registry import module_of
 from workflow import requests, sources
@@ -15,6 +16,7 @@ try:
 except ConfigError as error:
     sys.exit(f"config: {error}")
 
+BEGAN = time.monotonic()
 RESULTS = f"results/{STUDY.config.tier}"
 
 # The programs of this environment come first, whether or not it is activated.
@@ -124,6 +126,10 @@ def problem_title(figure):
     return titles.pop() if len(titles) == 1 else "All problems"
 
 
+def figure_title(figure):
+    return STUDY.config.figures[figure].title
+
+
 def table_rows(figure):
     """What a table is made of: for every point its label, its place on the axis and its files."""
     described = STUDY.config.figures[figure]
@@ -169,10 +175,51 @@ def speed_rows(figure):
     ]
 
 
+def table_files(figure):
+    """The table of a figure, in a list; none where samples are drawn."""
+    return [] if STUDY.config.figures[figure].kind == "predictions" else [f"{RESULTS}/tables/{figure}.csv"]
+
+
 def plot_input(figure):
-    if STUDY.config.figures[figure].kind == "predictions":
-        return [row["files"]["errors"] for row in table_rows(figure)]
-    return f"{RESULTS}/tables/{figure}.csv"
+    return table_files(figure) or [row["files"]["errors"] for row in table_rows(figure)]
+
+
+def network_files(figure):
+    """Files of every network of a figure that hold what it was made from."""
+    names = sorted({(point.data, point.experiment) for point in STUDY.points[figure]})
+    return [
+        {
+            "errors": f"{RESULTS}/errors/{data}/{experiment}.nc",
+            "model": f"{RESULTS}/models/{data}/{experiment}/model.safetensors",
+        }
+        for data, experiment in names
+    ]
+
+
+def data_origin(name):
+    """Where the fields of a data set come from, JSON-ready."""
+    data = STUDY.data[name]
+    if isinstance(data, OwnData):
+        return {"file": data.path}
+    return {"problem": data.problem, "field": data.field, "seed": data.seed, "code": sources.digest(*solver(name))}
+
+
+def card(figure):
+    """What the page of a figure in the report holds."""
+    declared = STUDY.config.figures[figure]
+    points = STUDY.points[figure]
+    trainings = {series.training for series in declared.series}
+    origins = {f"data set {name}": data_origin(name) for name in sorted({point.data for point in points})}
+    recipes = {f"training {name}": STUDY.config.training[name].model_dump() for name in sorted(trainings)}
+    content = {
+        "title": declared.title,
+        "caption": declared.caption,
+        "picture": f"{RESULTS}/figures/{figure}.svg",
+        "wide": declared.kind in ("predictions", "cost"),
+        "networks": network_files(figure),
+        "made_from": {**origins, **recipes, "code of networks and training": sources.digest("mnn.train")},
+    }
+    return content | {"table": file for file in table_files(figure)}
 
 
 def figure_targets(names):

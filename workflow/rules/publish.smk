@@ -6,8 +6,8 @@ def report_of_table(pattern):
         pattern,
         caption="../report/table.rst",
         category=lambda wildcards: problem_title(wildcards.figure),
-        subcategory="Tables",
-        labels=lambda wildcards: {"figure": wildcards.figure, "type": "table (CSV)"},
+        subcategory="Tables (CSV)",
+        labels=lambda wildcards: {"figure": wildcards.figure, "shows": figure_title(wildcards.figure)},
     )
 
 
@@ -78,13 +78,7 @@ rule plot:
     output:
         f"{RESULTS}/figures/{{figure}}.pdf",
         f"{RESULTS}/figures/{{figure}}.png",
-        report(
-            f"{RESULTS}/figures/{{figure}}.svg",
-            caption="../report/figure.rst",
-            category=lambda wildcards: problem_title(wildcards.figure),
-            subcategory="Figures",
-            labels=lambda wildcards: {"figure": wildcards.figure, "type": "figure"},
-        ),
+        f"{RESULTS}/figures/{{figure}}.svg",
     log:
         f"{RESULTS}/logs/plot/{{figure}}.log",
     benchmark:
@@ -107,11 +101,50 @@ rule plot:
         " --input {input:q} --output {output:q} > {log:q} 2>&1"
 
 
+rule card:
+    input:
+        f"{RESULTS}/figures/{{figure}}.svg",
+        lambda wildcards: table_files(wildcards.figure),
+        lambda wildcards: [file for files in network_files(wildcards.figure) for file in files.values()],
+    output:
+        report(
+            f"{RESULTS}/cards/{{figure}}.html",
+            caption="../report/figure.rst",
+            category=lambda wildcards: problem_title(wildcards.figure),
+            subcategory="Figures",
+            labels=lambda wildcards: {"figure": wildcards.figure, "shows": figure_title(wildcards.figure)},
+        ),
+    log:
+        f"{RESULTS}/logs/card/{{figure}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/card/{{figure}}.tsv"
+    conda:
+        "../envs/mnn-h2.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        card=lambda wildcards: as_json(card(wildcards.figure)),
+        caption=lambda wildcards: STUDY.config.figures[wildcards.figure].caption,
+        code=sources.digest("workflow.card"),
+    message:
+        "Page of {wildcards.figure} in the report"
+    shell:
+        "python -m workflow.card --card {params.card:q} --output {output:q} > {log:q} 2>&1"
+
+
 rule summary:
     input:
         lambda wildcards: [f"{RESULTS}/tables/{name}.csv" for name in ERROR_FIGURES],
     output:
-        report(f"{RESULTS}/summary.md", caption="../report/summary.rst", category="Summary"),
+        markdown=f"{RESULTS}/summary.md",
+        csv=f"{RESULTS}/summary.csv",
+        html=report(
+            f"{RESULTS}/cards/summary.html",
+            caption="../report/summary.rst",
+            category="1 Summary",
+            labels={"what": "best errors of all figures"},
+        ),
     log:
         f"{RESULTS}/logs/summary.log",
     benchmark:
@@ -123,19 +156,27 @@ rule summary:
         runtime=10,
     params:
         tier=STUDY.config.tier,
+        problems=as_json({name: problem_title(name) for name in ERROR_FIGURES}),
         code=sources.digest("workflow.summary"),
     message:
         "Summary of all tables"
     shell:
-        "python -m workflow.summary {input:q} --tier {params.tier} --output {output:q} > {log:q} 2>&1"
+        "python -m workflow.summary {input:q} --tier {params.tier} --problems {params.problems:q}"
+        " --output {output.markdown:q} --csv {output.csv:q} --html {output.html:q} > {log:q} 2>&1"
 
 
 rule claims:
     input:
         sorted({f"{RESULTS}/tables/{claim.figure}.csv" for claim in STUDY.config.claims.values()}),
     output:
-        csv=report(f"{RESULTS}/claims.csv", caption="../report/claims.rst", category="Claims of the paper"),
+        csv=f"{RESULTS}/claims.csv",
         markdown=f"{RESULTS}/claims.md",
+        html=report(
+            f"{RESULTS}/cards/claims.html",
+            caption="../report/claims.rst",
+            category="2 Claims of the paper",
+            labels={"what": "all claims, measured"},
+        ),
     log:
         f"{RESULTS}/logs/claims.log",
     benchmark:
@@ -157,7 +198,7 @@ rule claims:
         "Checking the claims of the paper"
     shell:
         "python -m workflow.claims --claims {params.claims:q} --csv {output.csv:q} --markdown {output.markdown:q}"
-        " > {log:q} 2>&1"
+        " --html {output.html:q} > {log:q} 2>&1"
 
 
 rule manifest:
@@ -196,6 +237,6 @@ for target, members in figure_targets(STUDY.config.figures).items():
 
 
 onsuccess:
-    summary = Path(f"{RESULTS}/summary.md")
-    print(summary.read_text() if summary.exists() else "", file=sys.stderr)
-    print(f"figures {RESULTS}/figures   tables {RESULTS}/tables   summary {summary}", file=sys.stderr)
+    from workflow.summary import screen  # here, since pandas takes its time and every job reads this file
+
+    print(screen(Path(RESULTS), time.monotonic() - BEGAN), file=sys.stderr)
