@@ -24,16 +24,11 @@ class PhysicalNetwork(nn.Module):
 
     def __init__(self, surrogate: Surrogate, member: int | str = "mean"):
         super().__init__()
-        self.network, self.member = surrogate.network, member
-        for name, tensor in surrogate.normalisation.tensors().items():
-            self.register_buffer(name.replace(".", "_"), tensor)
+        self.surrogate, self.member, self.network = surrogate, member, surrogate.network
 
     def forward(self, field: Tensor) -> Tensor:
-        """Map (batch, *shape) to (batch, *shape), float32."""
-        normalised = (field - self.input_shift) / self.input_scale
-        outputs = self.network.reference(normalised.unsqueeze(0) if self.network.members == 1 else normalised)
-        chosen = outputs.mean(0) if self.member == "mean" else outputs[self.member]
-        return chosen * self.output_scale + self.output_shift
+        """Map (batch, *shape) to (batch, *shape), float32; plain torch, since compiled kernels cannot be traced."""
+        return self.surrogate.apply(self.network.reference, field, self.member)
 
 
 def trace(surrogate: Surrogate, member: int | str = "mean") -> torch.export.ExportedProgram:

@@ -1,5 +1,6 @@
 """A trained model in the hand: fields in physical units in, fields in physical units out."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -95,14 +96,15 @@ class Surrogate:
         if not torch.isfinite(field).all():
             raise ValueError("field: NaN or infinity found, finite values expected")
         batch = field.reshape(-1, *self.shape).to(self.device, torch.float32)
-        parts = [self._chunk(part, member) for part in batch.split(CHUNK)]
+        parts = [self.apply(self.network, part, member) for part in batch.split(CHUNK)]
         result = torch.cat(parts, dim=1 if member == "all" else 0)
         lead = (self.members,) if member == "all" else ()
         return result.reshape(*lead, *field.shape).to(field.device, field.dtype)
 
-    def _chunk(self, field: Tensor, member: int | str) -> Tensor:
+    def apply(self, run: Callable[[Tensor], Tensor], field: Tensor, member: int | str) -> Tensor:
+        """Map (batch, *shape) float32 to the same, or all members' with a leading axis; ``run`` runs the network."""
         normalised = self.normalisation.input.apply(field)
-        outputs = self.network(normalised.unsqueeze(0) if self.members == 1 else normalised)
+        outputs = run(normalised.unsqueeze(0) if self.members == 1 else normalised)
         if member == "mean":
             outputs = outputs.mean(0)
         elif member != "all":

@@ -27,13 +27,17 @@ print(extra["mnn.json"])
 """
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
+def model(path, invariant):
+    """A model that adds to the best linear map what its network makes."""
     network = mnn.network(shape=(fields.POINTS,), **fields.NETWORK, members=2, seed=1, initial="positive")
-    statistics = normalise.fit(*fields.pairs(64, 0), "pointwise")
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    statistics = normalise.fit_rest(fields.pairs(64, 0), fields.pairs(16, 1), "pointwise", invariant)
     model_file.save(path, network.state_dict(), model_file.Model(network, statistics, GRID, {"epochs": 0}))
     return path
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return model(tmp_path_factory.mktemp("model") / "model.safetensors", invariant=True)
 
 
 def test_torch_alone_gives_the_surrogate_s_numbers(path, tmp_path, capsys):
@@ -48,8 +52,9 @@ def test_torch_alone_gives_the_surrogate_s_numbers(path, tmp_path, capsys):
     assert json.loads(done.stdout) == GRID
 
 
-def test_the_gradient_passes_through(path, tmp_path):
-    surrogate = mnn.load(path)
+@pytest.mark.parametrize("invariant", [True, False])
+def test_the_gradient_passes_through(tmp_path, invariant):
+    surrogate = mnn.load(model(tmp_path / "model.safetensors", invariant))
     exported = graph.trace(surrogate).module()
     v = [torch.from_numpy(fields.pairs(1, 6)[0]).requires_grad_() for _ in range(2)]
     for run, given in zip((surrogate, exported), v, strict=True):
