@@ -1,7 +1,7 @@
 """What a network must beat: the mean of the training set and the best linear map. ``python -m mnn.baselines``."""
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -44,27 +44,6 @@ def linear_map(train: FieldSet, validation: FieldSet, invariant: bool) -> Baseli
     return Baseline("linear", kind, fitted)
 
 
-def add_sets(parser: ArgumentParser) -> None:
-    """Add the options that `read_sets` reads."""
-    for role in ROLES:
-        parser.add_argument(f"--{role}", required=True, nargs="+", metavar="FILE", help=f"netCDF shards, {role} set")
-        parser.add_argument(f"--n-{role}", type=int, help="samples, the first ones; default: all")
-    command.add_variables(parser)
-
-
-def read_sets(options: Namespace) -> dict[str, FieldSet]:
-    """Read training, validation and test set, which must lie on one grid."""
-    from mnn import data
-
-    sets = {
-        role: data.read(getattr(options, role), getattr(options, f"n_{role}"), role, options.variables)
-        for role in ROLES
-    }
-    for role in ROLES[1:]:
-        data.check_same_grid(sets["train"].grid, sets[role].grid, role)
-    return sets
-
-
 def parse(arguments: Sequence[str] | None) -> Namespace:
     """Parse the command line."""
     parser = command.parser(
@@ -72,7 +51,7 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         """python -m mnn.baselines --train train_*.nc --validation validation.nc --test test.nc \\
     --n-train 5000 --output baselines.json""",
     )
-    add_sets(parser)
+    command.add_sets(parser, *ROLES)
     parser.add_argument(
         "--linear",
         choices=("auto", "invariant", "ridge"),
@@ -90,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from mnn.files import atomic
 
     options = parse(arguments)
-    sets = read_sets(options)
+    sets = data.read_sets(options, *ROLES)
     invariant = options.linear == "invariant" or (options.linear == "auto" and sets["train"].grid.get("periodic"))
     references = mean_predictor(sets["train"]), linear_map(sets["train"], sets["validation"], bool(invariant))
     background = options.background and data.background(options.background, sets["train"].grid, options.variables)

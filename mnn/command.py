@@ -18,8 +18,9 @@ def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
 
 
 def parser(description: str, example: str) -> argparse.ArgumentParser:
-    """Make a parser whose help ends with an example and whose options cannot be abbreviated."""
+    """Make a parser whose help ends with an example, ``python -m MODULE ...``; options cannot be abbreviated."""
     return argparse.ArgumentParser(
+        prog=" ".join(example.split()[:3]),
         description=description,
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -33,8 +34,12 @@ def add_device(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument("--threads", type=int, help="CPU threads; default: all cores")
 
 
-def add_variables(arguments: argparse.ArgumentParser) -> None:
-    """Add the option ``--variables``."""
+def add_sets(arguments: argparse.ArgumentParser, *roles: str) -> None:
+    """Add the options that `mnn.data.read_sets` reads: ``--train FILE...``, ``--n-train``, ..., ``--variables``."""
+    for role in roles:
+        arguments.add_argument(f"--{role}", required=True, nargs="+", metavar="FILE", help=f"netCDF shards, {role} set")
+        text = f"samples of the {role} set to take, the first ones; default: all"
+        arguments.add_argument(f"--n-{role}", type=int, metavar="SAMPLES", help=text)
     arguments.add_argument(
         "--variables",
         nargs=2,

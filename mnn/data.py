@@ -1,5 +1,6 @@
 """Data sets as the networks take them: two arrays, the grid they live on and a checksum. The edge to files."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,21 @@ def over_signal(output: np.ndarray, background: np.ndarray) -> np.ndarray:
         for field in (output, output - background)
     )
     return solution / np.maximum(signal, np.finfo(float).tiny)
+
+
+def read_sets(options: Namespace, *roles: str, grid: dict | None = None) -> dict[str, FieldSet]:
+    """Read the data sets that a command line names (`mnn.command.add_sets`), by role.
+
+    Raises
+    ------
+    ValueError
+        As `read`; and if they do not lie on one grid: ``grid`` where it is given, else that of the first.
+    """
+    sets = {}
+    for role in roles:
+        sets[role] = read(getattr(options, role), getattr(options, f"n_{role}"), role, options.variables)
+        check_same_grid(grid or sets[roles[0]].grid, sets[role].grid, role)
+    return sets
 
 
 def grid_of(data) -> dict:

@@ -8,6 +8,8 @@ import numpy as np
 
 from mnn import command
 
+ROLES = ("train", "test")
+
 
 def parse(arguments: Sequence[str] | None) -> Namespace:
     """Parse the command line."""
@@ -18,14 +20,10 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
     )
     add = parser.add_argument
     add("model", metavar="MODEL", help="safetensors file written by mnn.train")
-    add("--train", required=True, nargs="+", metavar="FILE", help="netCDF shards of the training set")
-    add("--test", required=True, nargs="+", metavar="FILE", help="netCDF shards of the test set")
-    add("--n-train", type=int, help="samples of the training set, the first ones; default: all")
-    add("--n-test", type=int, help="samples of the test set, the first ones; default: all")
+    command.add_sets(parser, *ROLES)
     add("--output", required=True, metavar="FILE", help="netCDF file to write")
     add("--examples", type=int, default=0, metavar="K", help="predictions to keep, from best to worst; default: 0")
     command.add_background(parser)
-    command.add_variables(parser)
     command.add_device(parser)
     return parser.parse_args(arguments)
 
@@ -40,11 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from mnn import data, evaluation, model_file, netcdf
 
     model = model_file.load(options.model)
-    sets, errors = {}, {}
-    for role, paths, count in (("train", options.train, options.n_train), ("test", options.test, options.n_test)):
-        sets[role] = data.read(paths, count, role, options.variables)
-        data.check_same_grid(model.grid, sets[role].grid, role)
-        errors[role] = evaluation.relative_errors(model, sets[role], device)
+    sets = data.read_sets(options, *ROLES, grid=model.grid)
+    errors = {role: evaluation.relative_errors(model, fields, device) for role, fields in sets.items()}
     variables = error_variables(errors, model.record["seeds"])
     if options.background:
         background = data.background(options.background, model.grid, options.variables)

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mnn import command, model_file, normalise
-from mnn.baselines import add_sets, read_sets
+from mnn import command, data, model_file, normalise
+from mnn.baselines import ROLES
 from mnn.parameters import count_parameters
 from mnn.recipes import OPTIMISERS, Recipe
 from mnn.training import Plan, Samples, Training, errors
@@ -257,7 +257,7 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
         """python -m mnn.fno --like model.safetensors --train train_*.nc --n-train 5000 \\
     --validation validation.nc --test test.nc --output fno.json""",
     )
-    add_sets(parser)
+    command.add_sets(parser, *ROLES)
     add = parser.add_argument
     add("--like", metavar="MODEL", help="take parameters, and seconds a member, from this model")
     add("--parameters", type=int, metavar="N", help="aim at so many parameters")
@@ -301,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     device = command.device(options.device, options.threads)
     model = None if options.like is None else model_file.load(options.like)
-    fields = read_sets(options)
+    fields = data.read_sets(options, *ROLES)
     periodic = bool(fields["train"].grid.get("periodic"))
     kind = "standard" if periodic else "pointwise"
     statistics = normalise.fit(fields["train"].input, fields["train"].output, kind)

@@ -1,6 +1,7 @@
 """Train networks: ``python -m mnn.train``. All members (seeds) of one configuration are trained in one program."""
 
 import csv
+import json
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ from mnn import command
 
 STOPPED = 128
 """Exit code after SIGTERM or SIGINT, plus the signal's number: the training can go on from its checkpoint."""
+ROLES = ("train", "validation")
 TRAINING_KEYS = ("recipe", "epochs", "batch_size", "seed", "members", "overrides")
 
 
@@ -50,18 +52,16 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
     --history history.csv --checkpoint checkpoint.safetensors""",
     )
     add = parser.add_argument
-    add("--network", required=True, metavar="JSON", help="keys of mnn.NetworkSpec; shape is taken from the data")
-    add("--training", required=True, metavar="JSON", help=f"any of {', '.join(TRAINING_KEYS)}")
-    add("--train", required=True, nargs="+", metavar="FILE", help="netCDF shards of the training set")
-    add("--validation", required=True, nargs="+", metavar="FILE", help="netCDF shards of the validation set")
-    add("--n-train", type=int, help="samples to train on, the first ones; default: all")
-    add("--n-validation", type=int, help="samples to validate on; default: all")
+    network = "levels, rank, depth and other keys of mnn.NetworkSpec; shape is taken from the data"
+    defaults = [f"{key} ({json.dumps(getattr(Request, key))})" for key in TRAINING_KEYS]
+    add("--network", required=True, metavar="JSON", help=network)
+    add("--training", required=True, metavar="JSON", help=f"any of {', '.join(defaults)}; in brackets the defaults")
+    command.add_sets(parser, *ROLES)
     add("--model", required=True, metavar="FILE", help="safetensors file to write")
     add("--history", required=True, metavar="FILE", help="CSV file to write, a line an epoch")
     add("--checkpoint", required=True, metavar="FILE", help="safetensors file kept while the training lasts")
-    add("--checkpoint-every", type=float, default=30.0, metavar="SECONDS", help="default: 30")
+    add("--checkpoint-every", type=float, default=30.0, metavar="SECONDS", help="between two checkpoints; default: 30")
     add("--tensorboard", metavar="DIR", help="folder of a TensorBoard log (extra `tensorboard`); default: none")
-    command.add_variables(parser)
     command.add_device(parser)
     return parser.parse_args(arguments)
 
@@ -120,9 +120,8 @@ def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:
     from mnn.training import Plan, Samples, Training
 
     chosen = recipe(request.recipe, **(request.overrides or {}))
-    train = data.read(options.train, options.n_train, "train", options.variables)
-    validation = data.read(options.validation, options.n_validation, "validation", options.variables)
-    data.check_same_grid(train.grid, validation.grid, "validation")
+    sets = data.read_sets(options, *ROLES)
+    train, validation = sets.values()
     if spec.setdefault("shape", list(train.shape)) != list(train.shape):
         raise ValueError(f"network.shape: {spec['shape']} given, the data have {list(train.shape)}")
     if chosen.shifts and not train.grid.get("periodic"):
@@ -137,7 +136,6 @@ def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:
     plan = Plan(chosen, request.epochs, size, request.seeds)
     samples = (Samples.prepare(*pair, statistics, device) for pair in pairs)
     training = Training(network, plan, *samples)
-    sets = {"train": train, "validation": validation}
     record = {
         "recipe": {"name": request.recipe} | chosen.as_dict(),
         "epochs": request.epochs,

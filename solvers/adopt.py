@@ -82,8 +82,9 @@ def main() -> int:
 
 
 def _parser() -> Parser:
+    about = "Make a shard of a data set from samples of a netCDF file of your own."
     example = "python -m solvers.adopt mine.nc --variables load strain --stop 1000 --periodic --output train.nc"
-    parser = Parser(prog="python -m solvers.adopt", description=__doc__.splitlines()[0], epilog=f"example: {example}")
+    parser = Parser(about, example)
     add = parser.add_argument
     add("file", type=Path, metavar="FILE", help="netCDF file with an input and an output variable (sample, *axes)")
     add(
@@ -93,8 +94,8 @@ def _parser() -> Parser:
         metavar=("INPUT", "OUTPUT"),
         help="names of the two fields, where the file's attributes input_variable and output_variable do not tell",
     )
-    add("--start", type=int, default=0, help="first sample, counted from 0 in the file; default: 0")
-    add("--stop", type=int, required=True, help="the sample after the last one")
+    add("--start", type=int, default=0, metavar="SAMPLE", help="first sample, counted from 0 in the file; default: 0")
+    add("--stop", type=int, required=True, metavar="SAMPLE", help="the sample after the last one")
     add("--precision", default="float32", help="precision of the stored fields: float32 (default) or float64")
     periodic = argparse.BooleanOptionalAction
     add("--periodic", action=periodic, help="whether the grid is periodic; default: what the file says, if it does")

@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 COMPILED = "MNN_H2_COMPILED"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -47,11 +47,32 @@ def _start_again() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises ValueError in place of printing its usage and leaving."""
+    """A parser that raises ValueError in place of printing its usage and leaving.
+
+    Parameters
+    ----------
+    description : str
+    example : str
+        ``python -m MODULE ...``; it ends the help.
+    """
+
+    def __init__(self, description: str, example: str):
+        shape = argparse.RawDescriptionHelpFormatter
+        program, ending = " ".join(example.split()[:3]), f"example:\n  {example}"
+        super().__init__(program, description=description, epilog=ending, formatter_class=shape, allow_abbrev=False)
 
     def error(self, message: str):
         """Raise ValueError with a one-line message."""
         raise ValueError(f"{message} (--help tells more)")
+
+
+def progress(items: Iterable, total: int, unit: str) -> Iterable:
+    """Give the items again, with a bar on a terminal and in silence elsewhere."""
+    if not sys.stderr.isatty():
+        return items
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, unit=f" {unit}", leave=False)
 
 
 def json_object(text: str) -> dict:

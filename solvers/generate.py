@@ -136,17 +136,25 @@ def understand(arguments: list[str]) -> tuple[Job | int, str]:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m solvers.generate", description=__doc__.splitlines()[0])
+    example = """python -m solvers.generate --problem '{"name": "nlse", "shape": [320], "beta": 10}' \\
+    --field '{"wells": 2, "strength": [1, 4], "variance": [0.002, 0.004], "centre": [0, 1]}' \\
+    --seed 1 --split train --start 0 --stop 1000 --output train.nc
+with MPI: mpiexec -n 4 python -m solvers.generate ..."""
+    parser = Parser(
+        "Draw random fields, solve the equation for each, and write them as one shard of a data set.", example
+    )
     add = parser.add_argument
-    add("--problem", type=json_object, required=True, help='{"name": "nlse", "shape": [320], "beta": 10.0}')
-    add("--field", type=json_object, required=True, help="arguments of solvers.wells.Wells as JSON")
-    add("--seed", type=int, required=True, help="seed of the data set")
-    add("--split", required=True, help="train, validation or test")
-    add("--start", type=int, required=True, help="index of the first sample")
-    add("--stop", type=int, required=True, help="index after the last sample")
+    problem = "name, shape (grid points) and coefficients of the equation, see docs/problems"
+    field = "law of the random fields: arguments of solvers.wells.Wells, see docs/problems/fields.md"
+    add("--problem", type=json_object, required=True, metavar="JSON", help=problem)
+    add("--field", type=json_object, required=True, metavar="JSON", help=field)
+    add("--seed", type=int, required=True, help="seed of the data set, 0 or more")
+    add("--split", required=True, help="train, validation or test; each has random numbers of its own")
+    add("--start", type=int, required=True, metavar="SAMPLE", help="first sample, counted from 0")
+    add("--stop", type=int, required=True, metavar="SAMPLE", help="the sample after the last one")
     add("--precision", default="float32", help="precision of the stored fields: float32 (default) or float64")
     add("--method", default="fast", help="fast (default) or the name of the problem's robust method")
-    add("--output", required=True, help="the netCDF-4 file to make")
+    add("--output", required=True, metavar="SHARD", help="the netCDF-4 file to make")
     return parser
 
 

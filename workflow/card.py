@@ -1,6 +1,5 @@
 """A page of the report: a drawing with its caption, the table behind it, and what made it, in one HTML file."""
 
-import argparse
 import base64
 import hashlib
 import json
@@ -8,6 +7,8 @@ from html import escape
 from pathlib import Path
 
 import pandas as pd
+
+from mnn import command
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -94,12 +95,17 @@ def network(errors: str, model: str) -> dict:
 
 def main(arguments=None):
     """Write one page."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.card", description=__doc__)
-    parser.add_argument("--card", required=True, type=json.loads, help="what the page holds, JSON; see `page`")
-    parser.add_argument("--output", required=True, help="HTML file to write")
+    parser = command.parser(
+        "Write a page of the report: a drawing with its caption, the table behind it, and what made it.",
+        """python -m workflow.card --card '{"title": "Error", "caption": "...", "picture": "fig09a.svg"}' \\
+    --output fig09a.html""",
+    )
+    holds = "title and caption; picture, table, networks and made_from where there are"
+    parser.add_argument("--card", required=True, type=json.loads, metavar="JSON", help=holds)
+    parser.add_argument("--output", required=True, metavar="FILE", help="HTML file to write")
     options = parser.parse_args(arguments)
     Path(options.output).write_text(page(options.card), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -6,7 +6,6 @@ to be there (``at_least``) has to exceed both the threshold and its own spread o
 absent (``at_most``) has to stay below the threshold by its spread.
 """
 
-import argparse
 import json
 from dataclasses import dataclass
 from math import exp, log, sqrt
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mnn import command
 from workflow.card import page
 from workflow.tabulate import BASELINES
 
@@ -200,11 +200,16 @@ def markdown(rows: pd.DataFrame) -> str:
 
 def main(arguments=None):
     """Judge all claims; write CSV and Markdown."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.claims", description=__doc__)
-    parser.add_argument("--claims", required=True, type=json.loads, help="list of claims, JSON; `table` names the file")
-    parser.add_argument("--csv", required=True)
-    parser.add_argument("--markdown", required=True)
-    parser.add_argument("--html", help="page of the report")
+    parser = command.parser(
+        "Check the statements of the paper on the tables behind the figures: CSV and Markdown.",
+        """python -m workflow.claims --claims '[{"name": "smaller", "table": "fig09a.csv", ...}]' \\
+    --csv claims.csv --markdown claims.md""",
+    )
+    wanted = "list of claims as config.yaml has them, with name and table"
+    parser.add_argument("--claims", required=True, type=json.loads, metavar="JSON", help=wanted)
+    parser.add_argument("--csv", required=True, metavar="FILE", help="CSV file to write")
+    parser.add_argument("--markdown", required=True, metavar="FILE", help="Markdown file to write")
+    parser.add_argument("--html", metavar="FILE", help="page of the report to write")
     options = parser.parse_args(arguments)
     rows = [judge(claim["name"], claim, claim["table"]) for claim in options.claims]
     table = pd.DataFrame(rows).reindex(columns=HEADER)
@@ -216,4 +221,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -12,8 +12,9 @@ import argparse
 import csv
 import hashlib
 import json
-import sys
 from pathlib import Path
+
+from mnn import command
 
 FORMAT = "mnn-h2 manifest 1"
 FOLDERS = ("data", "models", "errors", "tables", "figures")
@@ -179,7 +180,7 @@ def write(options: argparse.Namespace) -> int:
 
 def main(arguments=None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.manifest", description=__doc__.splitlines()[0])
+    parser = command.parser(__doc__.splitlines()[0], "python -m workflow.manifest write results/quick -o manifest.json")
     commands = parser.add_subparsers(required=True)
     writing = commands.add_parser("write", help="describe all results of a tier")
     writing.add_argument("folder", type=Path, help="results/TIER")
@@ -190,12 +191,8 @@ def main(arguments=None) -> int:
     verifying.add_argument("second", type=Path, nargs="?")
     verifying.set_defaults(run=verify)
     options = parser.parse_args(arguments)
-    try:
-        return options.run(options)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return options.run(options)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run(main)

@@ -1,6 +1,5 @@
 """Figures for a paper from the tables of the workflow: PDF, PNG and SVG of the same drawing."""
 
-import argparse
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,6 +8,7 @@ mpl.use("agg")
 
 import matplotlib.pyplot as plt
 
+from mnn import command
 from workflow import plot_errors, plot_predictions, plot_speed
 
 KINDS = {
@@ -33,10 +33,13 @@ def save(figure: plt.Figure, outputs: list[str]) -> None:
 
 def main(arguments=None):
     """Draw one figure."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.plot", description=__doc__)
-    parser.add_argument("--kind", required=True, choices=KINDS)
+    parser = command.parser(
+        "Draw a figure from its table, or from samples and predictions: PDF, PNG and SVG of one drawing.",
+        'python -m workflow.plot --kind error --axis rank --title "Error" --input fig.csv --output fig.pdf',
+    )
+    parser.add_argument("--kind", required=True, choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--axis", required=True, help="swept axis of the table")
-    parser.add_argument("--title", required=True)
+    parser.add_argument("--title", required=True, help="stands above the drawing")
     parser.add_argument("--input", required=True, nargs="+", help="table (CSV), or errors (netCDF) for predictions")
     parser.add_argument("--output", required=True, nargs="+", help="files to write: .pdf, .png, .svg")
     options = parser.parse_args(arguments)
@@ -47,4 +50,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -6,6 +6,7 @@ docs/configuration.md is for people, workflow/schema.json for editors that check
 import json
 from pathlib import Path
 
+from mnn import command
 from workflow.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,11 +92,12 @@ def _flat(text: str) -> str:
     return " ".join(text.split())
 
 
-def main() -> None:
+def main(arguments=None) -> None:
     """Write the page and the schema."""
+    command.parser(__doc__.splitlines()[0], "python -m workflow.reference").parse_args(arguments)
     (ROOT / "docs/configuration.md").write_text(markdown())
     (ROOT / "workflow/schema.json").write_text(json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,21 +1,22 @@
 """The first thing to look at after a run: the best errors beside the reference lines; and the same on the screen."""
 
-import argparse
 import json
 from pathlib import Path
 
 import pandas as pd
 
+from mnn import command
 from workflow.card import page
+from workflow.tabulate import BASELINES
 
-COLUMNS = ["problem", "figure", "curve", "at", "parameters", "test error", "least", "largest"]
-REFERENCES = {"best linear map": "linear map", "mean predictor": "mean"}
+COLUMNS = ["problem", "figure", "curve", "at", "relative to", "parameters", "test error", "least", "largest"]
+REFERENCES = {BASELINES["linear"]: "linear map", BASELINES["mean"]: "mean"}
 """Curves of the tables -> columns of the screen."""
 CAPTION = "Best point of every curve; errors are means over the test set and over seeds."
 STAGES = {
     "solving": ("generate", "adopt", "check"),
     "training": ("train",),
-    "measuring": ("evaluate", "baselines"),
+    "measuring": ("evaluate", "baselines", "fno", "time_surrogates"),
     "drawing": ("tabulate", "plot", "card", "summary", "claims", "manifest"),
 }
 """Kinds of work and their rules."""
@@ -30,7 +31,14 @@ def best_points(file: str, problem: str) -> list[dict]:
         seeds = rows.groupby("value")["test_mean"].agg(["mean", "min", "max"])
         value = seeds["mean"].idxmin()
         size = int(rows.loc[rows["value"] == value, "parameters"].iloc[0])
-        place = [problem, Path(file).stem, curve, f"{rows['axis'].iloc[0]} = {value}", size]
+        place = [
+            problem,
+            Path(file).stem,
+            curve,
+            f"{rows['axis'].iloc[0]} = {value}",
+            rows["relative_to"].iloc[0],
+            size,
+        ]
         beside = baselines[(baselines["value"] == value) & (baselines["beside"] == curve)]
         references = dict(zip(beside["curve"], beside["test_mean"], strict=True))
         points.append(dict(zip(COLUMNS, [*place, *seeds.loc[value]], strict=True)) | references)
@@ -39,6 +47,7 @@ def best_points(file: str, problem: str) -> list[dict]:
 
 def best_of_problems(points: pd.DataFrame) -> pd.DataFrame:
     """The best point of every problem, in the order of the figures."""
+    points = points[points["relative to"] == "solution"]
     best = points.groupby("problem", sort=False)["test error"].idxmin()
     return points.loc[best]
 
@@ -120,13 +129,17 @@ def _where(folder: Path) -> str:
 
 def main(arguments=None):
     """Write the summary of all tables."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.summary", description=__doc__)
-    parser.add_argument("tables", nargs="+", help="tables (CSV)")
-    parser.add_argument("--tier", required=True)
-    parser.add_argument("--problems", required=True, type=json.loads, help="figure -> problem, JSON")
-    parser.add_argument("--output", required=True, help="Markdown file to write")
-    parser.add_argument("--csv", required=True, help="the same as CSV")
-    parser.add_argument("--html", required=True, help="the same as a page of the report")
+    parser = command.parser(
+        "Put the best point of every curve beside the reference lines.",
+        """python -m workflow.summary fig09a.csv --tier quick --problems '{"fig09a": "NLSE"}' \\
+    --output summary.md --csv summary.csv --html summary.html""",
+    )
+    parser.add_argument("tables", nargs="+", metavar="TABLE", help="tables of figures (CSV)")
+    parser.add_argument("--tier", required=True, help="named in the heading")
+    parser.add_argument("--problems", required=True, type=json.loads, metavar="JSON", help="figure -> problem")
+    parser.add_argument("--output", required=True, metavar="FILE", help="Markdown file to write")
+    parser.add_argument("--csv", required=True, metavar="FILE", help="the same as CSV")
+    parser.add_argument("--html", required=True, metavar="FILE", help="the same as a page of the report")
     options = parser.parse_args(arguments)
     points = [point for file in options.tables for point in best_points(file, options.problems[Path(file).stem])]
     table = pd.DataFrame(points)
@@ -137,4 +150,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

@@ -1,10 +1,11 @@
 """Tables behind the figures: one row a network and seed, one row a reference line, as tidy CSV."""
 
-import argparse
 import json
 
 import pandas as pd
 import xarray as xr
+
+from mnn import command
 
 COLUMNS = ["curve", "kind", "beside", "axis", "value", "seed", "n_train", "parameters", "relative_to"]
 BASELINES = {"mean": "mean predictor", "linear": "best linear map", "fno": "Fourier neural operator"}
@@ -69,14 +70,19 @@ def table(rows: list[dict], axis: str, timed: bool = False) -> pd.DataFrame:
 
 def main(arguments=None):
     """Write the table of one figure."""
-    parser = argparse.ArgumentParser(prog="python -m workflow.tabulate", description=__doc__)
+    parser = command.parser(
+        "Make the table behind a figure: a row a network and seed, a row a reference line, as CSV.",
+        """python -m workflow.tabulate --axis rank --rows '[{"label": "MNN-H²", "value": 2, "files": {...}}]' \\
+    --output fig.csv""",
+    )
+    points = "points of the figure and their files"
     parser.add_argument("--axis", required=True, help="swept axis")
-    parser.add_argument("--rows", required=True, type=json.loads, help="points of the figure and their files, JSON")
+    parser.add_argument("--rows", required=True, type=json.loads, metavar="JSON", help=points)
     parser.add_argument("--timed", action="store_true", help="with the seconds each training took")
-    parser.add_argument("--output", required=True, help="CSV file to write")
+    parser.add_argument("--output", required=True, metavar="FILE", help="CSV file to write")
     options = parser.parse_args(arguments)
     table(options.rows, options.axis, options.timed).to_csv(options.output, index=False, float_format="%.9g")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main)

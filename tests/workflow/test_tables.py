@@ -68,7 +68,7 @@ def test_the_summary_puts_each_curve_beside_its_own_reference(rows, tmp_path):
     tabulate.table(rows, "rank").to_csv(file, index=False)
     points = pd.DataFrame(summary.best_points(str(file), "Slab"))
     first, second = summary.markdown(points, "quick").splitlines()[-2:]
-    assert first.startswith("| Slab | fig | A | rank = 4 | 40 | 2.5e-02 |")
+    assert first.startswith("| Slab | fig | A | rank = 4 | solution | 40 | 2.5e-02 |")
     assert first.endswith("| 5.0e-01 | 5.0e-01 |")
     assert second.endswith("| 7.0e-01 | 7.0e-01 |")
 
