@@ -77,7 +77,7 @@ def test_every_figure_of_a_problem_has_caption_numbers_and_provenance(page):
     page.get_by_text(PROBLEM).click()
     page.get_by_text("Figures", exact=True).click()
     figures = entries(page)
-    assert list(figures) == ["fig_predictions", "fig_rank", "fig_samples"]
+    assert list(figures) == ["fig_cost", "fig_predictions", "fig_rank", "fig_samples", "fig_speed"]
     for name, row in figures.items():
         with opened(page, row) as card:
             assert card.locator("img").count() == 1

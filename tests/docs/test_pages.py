@@ -52,6 +52,12 @@ def model(folder: Path, name: str = "results/quick/models/nlse_1d/mnn-h2-cnn_r6_
     return {"potentials": fields[0], "v": fields[0]}
 
 
+def slab_model(folder: Path):
+    """Leave a model of the slab, untrained."""
+    model(folder, "results/quick/models/rte_1d/mnn-h2-mix_r8_K5_n1000_default/model.safetensors")
+    return {}
+
+
 def shards(folder: Path):
     """Leave two shards of 5000 samples each."""
     (folder / "train").mkdir()
@@ -91,6 +97,7 @@ GIVEN = {
     "docs/index.md": model,
     "docs/training.md": samples,
     "docs/data_format.md": shards,
+    "docs/tomography.md": slab_model,
     "docs/h2matrix.md": lambda folder: {"v": np.ones((2, 320))},
 }
 """What a page takes for granted: files in the folder, names in Python."""
