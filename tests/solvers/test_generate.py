@@ -183,7 +183,7 @@ def test_bad_input_is_named(tmp_path, changes, words):
 def test_help_is_printed_once():
     code, text = generate.understand(["--help"])
     assert code == 0
-    assert text.count("--problem PROBLEM") == 2
+    assert text.count("--problem JSON") == 2
 
 
 def test_tasks_that_do_not_know_of_each_other_are_refused(tmp_path):
