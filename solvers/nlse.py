@@ -4,11 +4,9 @@ import math
 from collections.abc import Iterator
 from typing import ClassVar
 
-import numba
 import numpy as np
-import scipy.fft
 
-from solvers import nlse_fast
+from solvers import nlse_fast, nlse_residual
 from solvers.gradient_flow import gradient_flow
 from solvers.problem import Attempt, Problem, Quantity
 from solvers.spectral import squared_wavenumbers
@@ -18,9 +16,6 @@ COUNTS = {1: (40, 80, 160), 2: (40, 80), 3: (40,)}
 
 GUESS = {1: None, 2: 20, 3: 20}
 """Fourier functions an axis of the coarse band for the first guess; in one dimension it would gain nothing."""
-
-NEGATIVE = 0.01
-"""Part of its maximum by which u may dip below 0: the ground state of a rough V rings on the grid."""
 
 
 class NonlinearSchroedinger(Problem):
@@ -56,7 +51,7 @@ class NonlinearSchroedinger(Problem):
         self.beta = float(beta)
         self.block_size = max(16, min(1024, 2**20 // math.prod(self.shape)))
         self.symbol = squared_wavenumbers(self.shape, self.length)
-        self._symbol, self._weight = _parseval(self.symbol, self.shape)
+        self._spectral = nlse_residual.Spectral(self.symbol, self.shape)
         self._ladder = nlse_fast.Ladder(self.shape, COUNTS[len(self.shape)], GUESS[len(self.shape)])
 
     @property
@@ -79,16 +74,8 @@ class NonlinearSchroedinger(Problem):
         """
         field, values = (np.ascontiguousarray(part, dtype=np.float64) for part in (field, values))
         residual = np.empty(len(field))
-        axes = tuple(range(1, field.ndim))
         for rows in self._tiles(len(field), 2**15):
-            flat = (len(values[rows]), -1)
-            potential = np.empty_like(values[rows])
-            u, V, rest = (part.reshape(flat) for part in (values[rows], field[rows], potential))
-            _potential(u, V, self.beta, rest)
-            spectra = [
-                scipy.fft.rfftn(part, axes=axes).reshape(flat).view(np.float64) for part in (values[rows], potential)
-            ]
-            _relative_residual(u, *spectra, self._symbol, self._weight, residual[rows])
+            self._spectral.fill(field[rows], values[rows], self.beta, residual[rows])
         return residual
 
     def fast(self, field: np.ndarray) -> Attempt:
@@ -116,46 +103,3 @@ def problem(shape: tuple[int, ...], **parameters) -> NonlinearSchroedinger:
     if unknown:
         raise ValueError(f"{unknown[0]}: not a parameter of nlse, beta allowed")
     return NonlinearSchroedinger(shape, **parameters)
-
-
-def _parseval(symbol: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Symbol, and how often each mode counts in a norm, for the flattened half spectrum seen as real numbers."""
-    weight = np.full(symbol.shape, 2.0)
-    weight[..., 0] = 1.0
-    if shape[-1] % 2 == 0:
-        weight[..., -1] = 1.0
-    return np.repeat(symbol.ravel(), 2), np.repeat(weight.ravel(), 2)
-
-
-@numba.njit(cache=True)
-def _potential(u, V, beta, out):
-    """Fill ``out`` with (V + beta u^2) u."""
-    for row in range(u.shape[0]):
-        for i in range(u.shape[1]):
-            out[row, i] = (V[row, i] + beta * u[row, i] * u[row, i]) * u[row, i]
-
-
-@numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def _relative_residual(values, u, rest, symbol, weight, residual):
-    """Relative residual of every row from u and the spectra of u and (V + beta u^2) u, seen as real numbers."""
-    for row in range(u.shape[0]):
-        lowest, highest = values[row, 0], values[row, 0]
-        for i in range(values.shape[1]):
-            lowest, highest = min(lowest, values[row, i]), max(highest, values[row, i])
-        mass, energy = 0.0, 0.0
-        for i in range(symbol.size):
-            mass += weight[i] * u[row, i] * u[row, i]
-            energy += weight[i] * u[row, i] * (symbol[i] * u[row, i] + rest[row, i])
-        if not (u[row, 0] > 0 and lowest >= -NEGATIVE * highest and mass < np.inf):
-            residual[row] = np.inf
-            continue
-        energy /= mass
-        whole, kinetic, potential = 0.0, 0.0, 0.0
-        for i in range(symbol.size):
-            first = symbol[i] * u[row, i]
-            second = rest[row, i] - energy * u[row, i]
-            whole += weight[i] * (first + second) ** 2
-            kinetic += weight[i] * first * first
-            potential += weight[i] * second * second
-        scale = math.sqrt(kinetic) + math.sqrt(potential) + 4 * math.pi**2 * math.sqrt(mass)
-        residual[row] = math.sqrt(whole) / scale + abs(mass / values.shape[1] ** 2 - 1)

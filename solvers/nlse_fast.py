@@ -4,7 +4,8 @@ The ground state of a smooth potential is carried by a few dozen Fourier modes a
 the grid of these modes, and its energy minimised on the sphere mean(u^2) = 1 by nonlinear conjugate gradients,
 preconditioned by P = (-Laplacian + c)^-1. As -Laplacian P r = r - c P r, an iteration costs one application of P, by
 matrix products, and one pass over the sample. Where the highest modes turn out not to be negligible, the sample is
-taken up again on the next finer grid. What lies beyond a band is judged by the residual on the problem's own grid.
+taken up again on the next finer grid. What lies beyond a band is judged by the residual on the problem's own grid,
+where -Laplacian u is interpolated from the band, too: that is exact, and needs no transform there.
 """
 
 import math
@@ -14,6 +15,8 @@ from functools import reduce
 import numba
 import numpy as np
 
+from solvers.nlse_residual import on_grid
+from solvers.refinement import WORK, refine, refinement
 from solvers.spectral import apply_along_axes, fourier_basis
 
 ITERATIONS = 100
@@ -33,6 +36,9 @@ BLOCK = 2**16
 
 CACHE = 2**12
 """Numbers in one array of the samples that are iterated together, so that all arrays stay in the cache."""
+
+FINE_CACHE = 2**14
+"""The same for the samples that are taken to the problem's grid together."""
 
 
 def _functions(points: int, count: int) -> int:
@@ -62,14 +68,13 @@ class Band:
         self.analysis = [np.ascontiguousarray(basis.T) / len(basis) for basis in self.synthesis]
         self.symbol = reduce(np.add.outer, (symbol for _, symbol in own))
         self.cut = [axis for axis, (m, n) in enumerate(zip(self.shape, shape, strict=True)) if m < n]
-        self._prolong = [
-            fourier_basis(n, m)[0] @ analysis for n, m, analysis in zip(shape, self.shape, self.analysis, strict=True)
-        ]
+        self._full, self._refinement = tuple(shape), refinement(self.shape, shape)
         self._subgrid = self._restrict = None
         if all(n % m == 0 for n, m in zip(shape, self.shape, strict=True)):
             self._subgrid = (slice(None), *(slice(None, None, n // m) for n, m in zip(shape, self.shape, strict=True)))
         else:
-            self._restrict = [matrix.T * (matrix.shape[1] / len(matrix)) for matrix in self._prolong]
+            axes = zip(shape, self.shape, self.synthesis, strict=True)
+            self._restrict = [synthesis @ fourier_basis(n, m)[0].T / n for n, m, synthesis in axes]
 
     def restrict(self, field: np.ndarray) -> np.ndarray:
         """Low frequencies of (batch, *full shape) fields, on the band's grid.
@@ -81,9 +86,22 @@ class Band:
             return np.ascontiguousarray(field[self._subgrid])
         return apply_along_axes(self._restrict, field)
 
-    def prolong(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Values of (batch, *shape) states on the full grid, put into ``out`` if that is given."""
-        return apply_along_axes(self._prolong, values, out)
+    def prolong(self, values: np.ndarray) -> np.ndarray:
+        """Values of (batch, *shape) states on the full grid."""
+        result = np.empty((len(values), *self._full))
+        flat = (len(values), -1)
+        refine(self._refinement, values.reshape(flat), result.reshape(flat), np.empty((WORK, result.size)))
+        return result
+
+    def finish(self, u: np.ndarray, Lu: np.ndarray, V: np.ndarray, beta: float, out: np.ndarray) -> np.ndarray:
+        """Put states (batch, *shape) on the full grid into ``out``; V is the potential there.
+
+        Lu is -Laplacian u. Returns the relative residual on the full grid, (batch,).
+        """
+        residual = np.empty(len(u))
+        arrays = (part.reshape(len(u), -1) for part in (u, Lu, V, out))
+        _finish(*arrays, beta, self._refinement, residual)
+        return residual
 
     def multiply(self, symbol: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Apply the operator with this symbol to (batch, *shape) values."""
@@ -147,18 +165,17 @@ class Ladder:
             self._guess = Band(shape, guess)
             self._lift = Band(self.bands[0].shape, guess)
 
-    def start(self, potential: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
+    def start(self, potential: np.ndarray, beta: float, c: float) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
         """First guess u on the first band, -Laplacian u, and the iterations it took."""
         if self._guess is None:
-            return *_linear_response(self.bands[0], potential, _shift(potential, beta)), 0
+            return *_linear_response(self.bands[0], potential, c), 0
         coarse = self._lift.restrict(potential)
-        c = _shift(coarse, beta)
         u, Lu = _linear_response(self._guess, coarse, c)
-        steps, _ = _minimise(self._guess, coarse, u, Lu, beta, c, COARSE_ERROR)
+        steps, _ = _minimise(self._guess, coarse, u, Lu, (beta, c, COARSE_ERROR))
         return self._lift.prolong(u), self._lift.prolong(Lu), steps
 
 
-def solve(field: np.ndarray, beta: float, ladder: Ladder) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def solve(field: np.ndarray, beta: float, ladder: Ladder) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Solve for the ground state of every sample.
 
     Parameters
@@ -175,27 +192,30 @@ def solve(field: np.ndarray, beta: float, ladder: Ladder) -> tuple[np.ndarray, n
         On all grids together.
     reliable : (batch,) bool
         Whether the iteration converged to a positive state within its band.
+    residual : (batch,) float64
+        On the problem's grid.
     """
-    values = np.empty_like(field)
+    values, residual = np.empty_like(field), np.empty(len(field))
     iterations = np.zeros(len(field), dtype=np.int64)
     reliable = np.zeros(len(field), dtype=bool)
     rows = np.arange(len(field))
     for level, band in enumerate(ladder.bands):
         for block in band.blocks(rows):
-            potential = band.restrict(field[block])
+            V, u = field[block], values[block]
+            potential = band.restrict(V)
+            c = _shift(potential, beta)
             if level == 0:
-                u, Lu, iterations[block] = ladder.start(potential, beta)
+                state, Lstate, iterations[block] = ladder.start(potential, beta, c)
             else:
-                u, Lu = _restart(band, potential, values[block], beta)
-            steps, converged = _minimise(band, potential, u, Lu, beta, _shift(potential, beta), ERROR)
+                state, Lstate = _restart(band, potential, u, c)
+            steps, converged = _minimise(band, potential, state, Lstate, (beta, c, ERROR))
             iterations[block] += steps
-            reliable[block] = converged & (band.tail(u) <= TAIL)
-            if isinstance(block, slice):
-                band.prolong(u, values[block])
-            else:
-                values[block] = band.prolong(u)
+            reliable[block] = converged & (band.tail(state) <= TAIL)
+            residual[block] = band.finish(state, Lstate, V, beta, u)
+            if not isinstance(block, slice):
+                values[block] = u
         rows = rows[~reliable[rows]]
-    return values, iterations, reliable
+    return values, iterations, reliable, residual
 
 
 def _shift(potential, beta):
@@ -213,24 +233,24 @@ def _linear_response(band, potential, c):
     return u, band.multiply(band.symbol, u)
 
 
-def _restart(band, potential, values, beta):
+def _restart(band, potential, values, c):
     """Guess u from the result on a coarser band, or afresh where that was lost, and -Laplacian u."""
     u = band.restrict(values)
     Lu = band.multiply(band.symbol, u)
     lost = ~np.isfinite(u).reshape(len(u), -1).all(axis=1)
     if lost.any():
-        u[lost], Lu[lost] = _linear_response(band, potential[lost], _shift(potential[lost], beta))
+        u[lost], Lu[lost] = _linear_response(band, potential[lost], c)
     return u, Lu
 
 
-def _minimise(band, potential, u, Lu, beta, c, error):
-    """Minimise the energy from u; u and Lu, -Laplacian u, are overwritten.
+def _minimise(band, potential, u, Lu, constants):
+    """Minimise the energy from u; u and Lu, -Laplacian u, are overwritten. ``constants``: beta, c, error.
 
     Returns steps (batch,), and whether each sample converged to a positive state, (batch,).
     """
     flat = (len(u), -1)
-    symbol, before, after = band.preconditioner(c)
-    return _descend(u.reshape(flat), Lu.reshape(flat), potential.reshape(flat), (beta, c, error), symbol, before, after)
+    symbol, before, after = band.preconditioner(constants[1])
+    return _descend(u.reshape(flat), Lu.reshape(flat), potential.reshape(flat), constants, symbol, before, after)
 
 
 _compile = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
@@ -259,6 +279,20 @@ def _descend(u, Lu, V, constants, symbol, before, after):
         for row in range(start, stop):
             positive[row] = u[row].min() > 0
     return steps, (errors <= constants[2]) & positive
+
+
+@_compile
+def _finish(u, Lu, V, values, beta, matrices, residual):
+    """Put u on the full grid into ``values`` and its residual there into ``residual``, in groups that fit the cache."""
+    count, points = values.shape
+    size = min(count, max(1, FINE_CACHE // points))
+    space, fine = np.empty((WORK, size * points)), np.empty((size, points))
+    for start in range(0, count, size):
+        group = slice(start, min(start + size, count))
+        rest = fine[: group.stop - start]
+        refine(matrices, u[group], values[group], space)
+        refine(matrices, Lu[group], rest, space)
+        on_grid(values[group], rest, V[group], beta, residual[group])
 
 
 @_compile
