@@ -28,8 +28,8 @@ ERROR = 5e-10
 COARSE_ERROR = 1e-6
 """The same on the coarse grid that makes the first guess."""
 
-TAIL = 2e-8
-"""Largest weight of the two highest frequencies of an axis with which a grid counts as fine enough."""
+TAIL = 6e-8
+"""Largest weight of the two highest frequencies of an axis with which a grid is fine enough: an error below 1e-8."""
 
 BLOCK = 2**16
 """Numbers in one array of the samples that are taken together."""
@@ -39,6 +39,9 @@ CACHE = 2**12
 
 FINE_CACHE = 2**14
 """The same for the samples that are taken to the problem's grid together."""
+
+PROBES = 8
+"""One sample in so many tells how deep the potentials of a block are."""
 
 
 def _functions(points: int, count: int) -> int:
@@ -68,6 +71,7 @@ class Band:
         self.analysis = [np.ascontiguousarray(basis.T) / len(basis) for basis in self.synthesis]
         self.symbol = reduce(np.add.outer, (symbol for _, symbol in own))
         self.cut = [axis for axis, (m, n) in enumerate(zip(self.shape, shape, strict=True)) if m < n]
+        self._laplacian = self._operator(self.symbol)
         self._full, self._refinement = tuple(shape), refinement(self.shape, shape)
         self._subgrid = self._restrict = None
         if all(n % m == 0 for n, m in zip(shape, self.shape, strict=True)):
@@ -75,6 +79,44 @@ class Band:
         else:
             axes = zip(shape, self.shape, self.synthesis, strict=True)
             self._restrict = [synthesis @ fourier_basis(n, m)[0].T / n for n, m, synthesis in axes]
+
+    def _operator(self, symbol: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Operator for `_apply`: its symbol, and the matrices to apply before and after it.
+
+        In one dimension the three are multiplied out, and the symbol is empty. There are always three matrices,
+        those of missing axes 1 x 1, so that one compiled function serves all dimensions.
+        """
+        missing = (np.ones((1, 1)),) * (3 - symbol.ndim)
+        if symbol.ndim == 1:
+            product = (*missing, (self.synthesis[0] * symbol) @ self.analysis[0])
+            return np.empty(0), product, product
+        return symbol.ravel(), (*missing, *self.analysis), (*missing, *self.synthesis)
+
+    def laplacian(self, values: np.ndarray) -> np.ndarray:
+        """-Laplacian of (batch, *shape) states."""
+        image = np.empty_like(values)
+        flat = (len(values), -1)
+        _apply(self._laplacian, values.reshape(flat), image.reshape(flat), np.empty_like(values).reshape(flat))
+        return image
+
+    def minimise(self, V: np.ndarray, first: np.ndarray | None, constants: tuple[float, float, float]):
+        """Minimise the energy for potentials V on the band's grid; ``constants``: beta, c and the error to reach.
+
+        ``first``, (2, batch, *shape): a guess u and -Laplacian u, overwritten; without it linear response makes one.
+
+        Returns
+        -------
+        state : (2, batch, *shape)
+            u and -Laplacian u.
+        steps : (batch,)
+        converged : (batch,) bool
+            Whether the iteration has converged to a positive state.
+        """
+        state = np.empty((2, *V.shape)) if first is None else first
+        operators = self._operator(1 / (self.symbol + constants[1])), self._laplacian
+        flat = (len(V), -1)
+        steps, converged = _minimise(V.reshape(flat), state.reshape(2, *flat), first is None, constants, *operators)
+        return state, steps, converged
 
     def restrict(self, field: np.ndarray) -> np.ndarray:
         """Low frequencies of (batch, *full shape) fields, on the band's grid.
@@ -93,34 +135,15 @@ class Band:
         refine(self._refinement, values.reshape(flat), result.reshape(flat), np.empty((WORK, result.size)))
         return result
 
-    def finish(self, u: np.ndarray, Lu: np.ndarray, V: np.ndarray, beta: float, out: np.ndarray) -> np.ndarray:
-        """Put states (batch, *shape) on the full grid into ``out``; V is the potential there.
+    def finish(self, state: np.ndarray, V: np.ndarray, beta: float, out: np.ndarray) -> np.ndarray:
+        """Put u of a state on the full grid into ``out``; V is the potential there.
 
-        Lu is -Laplacian u. Returns the relative residual on the full grid, (batch,).
+        Returns the relative residual on the full grid, (batch,).
         """
-        residual = np.empty(len(u))
-        arrays = (part.reshape(len(u), -1) for part in (u, Lu, V, out))
-        _finish(*arrays, beta, self._refinement, residual)
+        residual = np.empty(len(V))
+        (u, Lu), V, values = (part.reshape(*part.shape[: -len(self.shape)], -1) for part in (state, V, out))
+        _finish(u, Lu, V, values, beta, self._refinement, residual)
         return residual
-
-    def multiply(self, symbol: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Apply the operator with this symbol to (batch, *shape) values."""
-        if symbol.ndim == 1:
-            return values @ ((self.synthesis[0] * symbol) @ self.analysis[0])
-        return apply_along_axes(self.synthesis, symbol * apply_along_axes(self.analysis, values))
-
-    def preconditioner(self, c: float) -> tuple[np.ndarray, tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-        """P = (-Laplacian + c)^-1 for `_precondition`: symbol, and the matrices to apply before and after it.
-
-        In one dimension the three are multiplied out, and the symbol is empty. There are always three matrices,
-        those of missing axes 1 x 1, so that one compiled function serves all dimensions.
-        """
-        symbol = 1 / (self.symbol + c)
-        missing = (np.ones((1, 1)),) * (3 - symbol.ndim)
-        if symbol.ndim == 1:
-            product = (*missing, (self.synthesis[0] * symbol) @ self.analysis[0])
-            return np.empty(0), product, product
-        return symbol.ravel(), (*missing, *self.analysis), (*missing, *self.synthesis)
 
     def tail(self, values: np.ndarray) -> np.ndarray:
         """Weight of the two highest frequencies of every axis that the band cuts off, (batch,)."""
@@ -165,14 +188,12 @@ class Ladder:
             self._guess = Band(shape, guess)
             self._lift = Band(self.bands[0].shape, guess)
 
-    def start(self, potential: np.ndarray, beta: float, c: float) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
-        """First guess u on the first band, -Laplacian u, and the iterations it took."""
+    def start(self, potential: np.ndarray, beta: float, c: float) -> tuple[np.ndarray | None, np.ndarray | int]:
+        """First guess on the first band, u and -Laplacian u, if a coarse band makes one; the iterations it took."""
         if self._guess is None:
-            return *_linear_response(self.bands[0], potential, c), 0
-        coarse = self._lift.restrict(potential)
-        u, Lu = _linear_response(self._guess, coarse, c)
-        steps, _ = _minimise(self._guess, coarse, u, Lu, (beta, c, COARSE_ERROR))
-        return self._lift.prolong(u), self._lift.prolong(Lu), steps
+            return None, 0
+        state, steps, _ = self._guess.minimise(self._lift.restrict(potential), None, (beta, c, COARSE_ERROR))
+        return self._lift.prolong(state.reshape(-1, *state.shape[2:])).reshape(2, *potential.shape), steps
 
 
 def solve(field: np.ndarray, beta: float, ladder: Ladder) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -203,15 +224,15 @@ def solve(field: np.ndarray, beta: float, ladder: Ladder) -> tuple[np.ndarray, n
         for block in band.blocks(rows):
             V, u = field[block], values[block]
             potential = band.restrict(V)
-            c = _shift(potential, beta)
+            c = _shift(potential[::PROBES], beta)
             if level == 0:
-                state, Lstate, iterations[block] = ladder.start(potential, beta, c)
+                first, iterations[block] = ladder.start(potential, beta, c)
             else:
-                state, Lstate = _restart(band, potential, u, c)
-            steps, converged = _minimise(band, potential, state, Lstate, (beta, c, ERROR))
+                first = _restart(band, u)
+            state, steps, converged = band.minimise(potential, first, (beta, c, ERROR))
             iterations[block] += steps
-            reliable[block] = converged & (band.tail(state) <= TAIL)
-            residual[block] = band.finish(state, Lstate, V, beta, u)
+            reliable[block] = converged & (band.tail(state[0]) <= TAIL)
+            residual[block] = band.finish(state, V, beta, u)
             if not isinstance(block, slice):
                 values[block] = u
         rows = rows[~reliable[rows]]
@@ -225,60 +246,63 @@ def _shift(potential, beta):
     return max(2 * beta, 20.0, 0.7 * math.sqrt(max(0.0, float(variance.mean()))))
 
 
-def _linear_response(band, potential, c):
-    """Guess u, the second order of exp(-P (V - mean V)), the exponential of linear response, and -Laplacian u."""
-    axes = tuple(range(1, potential.ndim))
-    w = band.multiply(1 / (band.symbol + c), potential.mean(axis=axes, keepdims=True) - potential)
-    u = 1 + w + 0.5 * w * w
-    return u, band.multiply(band.symbol, u)
-
-
-def _restart(band, potential, values, c):
-    """Guess u from the result on a coarser band, or afresh where that was lost, and -Laplacian u."""
+def _restart(band, values):
+    """Guess u and -Laplacian u from the result on a coarser band."""
     u = band.restrict(values)
-    Lu = band.multiply(band.symbol, u)
-    lost = ~np.isfinite(u).reshape(len(u), -1).all(axis=1)
-    if lost.any():
-        u[lost], Lu[lost] = _linear_response(band, potential[lost], c)
-    return u, Lu
-
-
-def _minimise(band, potential, u, Lu, constants):
-    """Minimise the energy from u; u and Lu, -Laplacian u, are overwritten. ``constants``: beta, c, error.
-
-    Returns steps (batch,), and whether each sample converged to a positive state, (batch,).
-    """
-    flat = (len(u), -1)
-    symbol, before, after = band.preconditioner(constants[1])
-    return _descend(u.reshape(flat), Lu.reshape(flat), potential.reshape(flat), constants, symbol, before, after)
+    u[~np.isfinite(u).reshape(len(u), -1).all(axis=1)] = 1.0
+    return np.stack([u, band.laplacian(u)])
 
 
 _compile = numba.njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
 
 @_compile
-def _descend(u, Lu, V, constants, symbol, before, after):
-    """Iterate samples in groups that fit the cache; P is applied to those of a group that have not converged."""
-    count, points = u.shape
+def _minimise(V, state, fresh, constants, inverse, laplacian):
+    """Minimise the energy for all samples, in groups that fit the cache; see `Band.minimise`."""
+    count, points = V.shape
     size = min(count, max(1, CACHE // points))
     space = np.empty((5, size, points))
-    r, z, d, Ld, work = space[0], space[1], space[2], space[3], space[4]
-    steps, errors = np.zeros(count, dtype=np.int64), np.full(count, np.inf)
-    positive, scalars = np.zeros(count, dtype=np.bool_), np.empty((size, 4))
+    steps, converged = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.bool_)
     for start in range(0, count, size):
-        stop = min(start + size, count)
-        x, Lx, v = u[start:stop], Lu[start:stop], V[start:stop]
-        order, left = np.arange(stop - start), stop - start
-        _gradient(x, Lx, v, r, d, Ld, scalars, constants)
-        for _ in range(ITERATIONS):
-            _precondition(r[:left], z[:left], work[:left], symbol, before, after)
-            steps[start + order[:left]] += 1
-            left = _advance(x, Lx, v, r, z, d, Ld, scalars, order, left, errors[start:stop], constants)
-            if left == 0:
-                break
-        for row in range(start, stop):
-            positive[row] = u[row].min() > 0
-    return steps, (errors <= constants[2]) & positive
+        group = slice(start, min(start + size, count))
+        u, Lu = state[0, group], state[1, group]
+        if fresh:
+            _respond(V[group], u, Lu, space[0, : len(u)], inverse, laplacian)
+        _descend(u, Lu, V[group], space, steps[group], converged[group], constants, inverse)
+    return steps, converged
+
+
+@_compile
+def _respond(V, u, Lu, work, inverse, laplacian):
+    """Guess u, the second order of exp(-P (V - mean V)), the exponential of linear response, and -Laplacian u."""
+    for row in range(len(V)):
+        mean = V[row].mean()
+        for i in range(V.shape[1]):
+            Lu[row, i] = mean - V[row, i]
+    _apply(inverse, Lu, u, work)
+    for row in range(len(V)):
+        for i in range(V.shape[1]):
+            u[row, i] = 1 + u[row, i] + 0.5 * u[row, i] * u[row, i]
+    _apply(laplacian, u, Lu, work)
+
+
+@_compile
+def _descend(u, Lu, V, space, steps, converged, constants, inverse):
+    """Iterate a group of samples; P is applied to those that have not converged."""
+    count = len(u)
+    r, z, d, Ld, work = space[0], space[1], space[2], space[3], space[4]
+    errors, scalars = np.full(count, np.inf), np.empty((count, 4))
+    order, left = np.arange(count), count
+    _gradient(u, Lu, V, r, d, Ld, scalars, constants)
+    for _ in range(ITERATIONS):
+        _apply(inverse, r[:left], z[:left], work[:left])
+        for place in range(left):
+            steps[order[place]] += 1
+        left = _advance(u, Lu, V, r, z, d, Ld, scalars, order, left, errors, constants)
+        if left == 0:
+            break
+    for row in range(count):
+        converged[row] = errors[row] <= constants[2] and u[row].min() > 0
 
 
 @_compile
@@ -296,12 +320,13 @@ def _finish(u, Lu, V, values, beta, matrices, residual):
 
 
 @_compile
-def _precondition(r, z, work, symbol, before, after):
-    """Fill z with P r."""
+def _apply(operator, source, target, work):
+    """Fill ``target`` with the operator's image of ``source``."""
+    symbol, before, after = operator
     if symbol.size == 0:
-        np.dot(r, before[2], z)
+        np.dot(source, after[2], target)
         return
-    result, spare = _transform(before, r, work, z)
+    result, spare = _transform(before, source, work, target)
     result *= symbol
     _transform(after, result, spare, result)
 
