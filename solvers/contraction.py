@@ -53,7 +53,7 @@ class Band:
         return Band(*(factor * size for size in (self.inner, self.inner_points, self.outer, self.outer_points)))
 
 
-FIRST_BAND = {1: Band(20, 44, 34, 108), 2: Band(6, 14, 8, 26), 3: Band(6, 14, 8, 26)}
+FIRST_BAND = {1: Band(18, 40, 30, 96), 2: Band(6, 14, 8, 26), 3: Band(6, 14, 8, 26)}
 """Coarsest band by dimension; finer ones double it until they are the grid itself."""
 
 

@@ -22,14 +22,14 @@ from solvers.spectral import apply_along_axes, fourier_basis
 ITERATIONS = 100
 """Most iterations on one grid."""
 
-ERROR = 5e-10
+ERROR = 1e-9
 """Estimated error of the iteration at which a sample has converged."""
 
 COARSE_ERROR = 1e-6
 """The same on the coarse grid that makes the first guess."""
 
-TAIL = 6e-8
-"""Largest weight of the two highest frequencies of an axis with which a grid is fine enough: an error below 1e-8."""
+TAIL = 1e-7
+"""Largest weight of the two highest frequencies of an axis with which a grid is fine enough; the error is a seventh."""
 
 BLOCK = 2**16
 """Numbers in one array of the samples that are taken together."""

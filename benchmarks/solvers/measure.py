@@ -3,14 +3,15 @@
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.solvers.case import Case
+from solvers import Solution
 
-TURNS = 3
+TURNS = 7
 SEED = 2019
 
 
@@ -49,7 +50,7 @@ def measure(case: Case) -> Measurement:
     fast, straightforward, fallback, plain = _rates(case, field)
     compared = field[: case.samples_reference]
     exact = case.reference(compared)
-    values = _solve(case, compared)[0]
+    values = _solve(case, compared)
     few = min(len(plain), len(exact))
     common = np.zeros(case.problem.shape) if case.signal is None else case.signal()
     return Measurement(
@@ -61,7 +62,7 @@ def measure(case: Case) -> Measurement:
         error=float(_errors(values, exact).mean()),
         floor_error=case.floor_error,
         error_straightforward=float(_errors(plain[:few], exact[:few]).mean()),
-        hardest=float(_errors(_solve(case, case.hardest)[0], case.reference(case.hardest), common).max()),
+        hardest=float(_errors(_solve(case, case.hardest), case.reference(case.hardest), common).max()),
         floor_hardest=case.floor_hardest,
         error_signal=math.nan if case.signal is None else float(_errors(values, exact, common).mean()),
         floor_signal=math.nan if case.floor_signal is None else case.floor_signal,
@@ -71,18 +72,20 @@ def measure(case: Case) -> Measurement:
 
 
 def _rates(case: Case, field: np.ndarray) -> tuple[float, float, int, np.ndarray]:
-    """Samples per second of both solvers, medians of turns taken one after the other.
+    """Samples per second of both solvers, medians of turns taken one after the other, after a first one not counted.
 
     Returns also the fast solver's fallbacks and the straightforward one's values.
     """
     parts = np.array_split(field[: case.samples_straightforward], min(TURNS, case.samples_straightforward))
-    _solve(case, field[: min(case.samples_fast, case.problem.block_size)])
+    drawn = field[: case.samples_fast]
+    _pass(case, drawn)
     case.straightforward(field[:1])
     fast, straightforward, values = [], [], []
     for part in parts:
-        seconds, (_, fallback) = _timed(_solve, case, field[: case.samples_fast])
-        fast.append(case.samples_fast / seconds)
+        before, fallback = _timed(_pass, case, drawn)
         seconds, solved = _timed(case.straightforward, part)
+        after, _ = _timed(_pass, case, drawn)
+        fast += [len(drawn) / before, len(drawn) / after]
         straightforward.append(len(part) / seconds)
         values.append(solved)
     return statistics.median(fast), statistics.median(straightforward), fallback, np.concatenate(values)
@@ -94,12 +97,20 @@ def _timed(function: Callable, *arguments):
     return time.perf_counter() - began, result
 
 
-def _solve(case: Case, field: np.ndarray) -> tuple[np.ndarray, int]:
-    """Solve by the fast path in the blocks that the generator takes; values and the number of fallbacks."""
+def _blocks(case: Case, field: np.ndarray) -> Iterator[Solution]:
+    """Solutions by the fast path in the blocks that the generator takes."""
     size = case.problem.block_size
-    solutions = [case.problem.solve(field[start : start + size]) for start in range(0, len(field), size)]
-    values = np.concatenate([solution.values for solution in solutions])
-    return values, sum(int(solution.fallback.sum()) for solution in solutions)
+    return (case.problem.solve(field[start : start + size]) for start in range(0, len(field), size))
+
+
+def _pass(case: Case, field: np.ndarray) -> int:
+    """Solve by the fast path, letting each block go as the generator does; the number of fallbacks."""
+    return sum(int(solution.fallback.sum()) for solution in _blocks(case, field))
+
+
+def _solve(case: Case, field: np.ndarray) -> np.ndarray:
+    """Values by the fast path."""
+    return np.concatenate([solution.values for solution in _blocks(case, field)])
 
 
 def _errors(values: np.ndarray, exact: np.ndarray, common: np.ndarray | float = 0.0) -> np.ndarray:

@@ -16,8 +16,8 @@ PRINTED = {"strength": (1, 4), "variance": (2e-3, 4e-3), "centre": (0, 1)}
 
 def cases() -> list[Case]:
     return [
-        _case("NLSE 1D", solvers.problem("nlse", shape=(320,)), (8192, 24, 400), 1e-9, 1000),
-        _case("NLSE 2D", solvers.problem("nlse", shape=(80, 80)), (512, 4, 64), 1e-8, 1200),
+        _case("NLSE 1D", solvers.problem("nlse", shape=(320,)), (8192, 56, 400), 1e-9, 1000),
+        _case("NLSE 2D", solvers.problem("nlse", shape=(80, 80)), (512, 14, 64), 1e-8, 1200),
     ]
 
 
