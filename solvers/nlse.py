@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from solvers import nlse_fast, nlse_residual
+from solvers import nlse_fast, nlse_grid
 from solvers.gradient_flow import gradient_flow
 from solvers.problem import Attempt, Problem, Quantity
 from solvers.spectral import squared_wavenumbers
@@ -51,7 +51,7 @@ class NonlinearSchroedinger(Problem):
         self.beta = float(beta)
         self.block_size = max(16, min(1024, 2**20 // math.prod(self.shape)))
         self.symbol = squared_wavenumbers(self.shape, self.length)
-        self._spectral = nlse_residual.Spectral(self.symbol, self.shape)
+        self._spectral = nlse_grid.Spectral(self.symbol, self.shape)
         self._ladder = nlse_fast.Ladder(self.shape, COUNTS[len(self.shape)], GUESS[len(self.shape)])
 
     @property

@@ -15,8 +15,7 @@ from functools import reduce
 import numba
 import numpy as np
 
-from solvers.nlse_residual import on_grid
-from solvers.refinement import WORK, refine, refinement
+from solvers.nlse_grid import finish, prolong, refinement
 from solvers.spectral import apply_along_axes, fourier_basis
 
 ITERATIONS = 100
@@ -36,9 +35,6 @@ BLOCK = 2**16
 
 CACHE = 2**12
 """Numbers in one array of the samples that are iterated together, so that all arrays stay in the cache."""
-
-FINE_CACHE = 2**14
-"""The same for the samples that are taken to the problem's grid together."""
 
 PROBES = 8
 """One sample in so many tells how deep the potentials of a block are."""
@@ -132,7 +128,7 @@ class Band:
         """Values of (batch, *shape) states on the full grid."""
         result = np.empty((len(values), *self._full))
         flat = (len(values), -1)
-        refine(self._refinement, values.reshape(flat), result.reshape(flat), np.empty((WORK, result.size)))
+        prolong(values.reshape(flat), result.reshape(flat), self._refinement)
         return result
 
     def finish(self, state: np.ndarray, V: np.ndarray, beta: float, out: np.ndarray) -> np.ndarray:
@@ -142,7 +138,7 @@ class Band:
         """
         residual = np.empty(len(V))
         (u, Lu), V, values = (part.reshape(*part.shape[: -len(self.shape)], -1) for part in (state, V, out))
-        _finish(u, Lu, V, values, beta, self._refinement, residual)
+        finish(u, Lu, V, values, beta, self._refinement, residual)
         return residual
 
     def tail(self, values: np.ndarray) -> np.ndarray:
@@ -303,20 +299,6 @@ def _descend(u, Lu, V, space, steps, converged, constants, inverse):
             break
     for row in range(count):
         converged[row] = errors[row] <= constants[2] and u[row].min() > 0
-
-
-@_compile
-def _finish(u, Lu, V, values, beta, matrices, residual):
-    """Put u on the full grid into ``values`` and its residual there into ``residual``, in groups that fit the cache."""
-    count, points = values.shape
-    size = min(count, max(1, FINE_CACHE // points))
-    space, fine = np.empty((WORK, size * points)), np.empty((size, points))
-    for start in range(0, count, size):
-        group = slice(start, min(start + size, count))
-        rest = fine[: group.stop - start]
-        refine(matrices, u[group], values[group], space)
-        refine(matrices, Lu[group], rest, space)
-        on_grid(values[group], rest, V[group], beta, residual[group])
 
 
 @_compile
