@@ -69,13 +69,14 @@ class RadiativeTransfer(Problem):
         field = super().check_field(field)
         if not field.size:
             return field
-        cells = min(self.shape)
-        low, high = (int(np.unravel_index(index, field.shape)[0]) for index in (field.argmin(), field.argmax()))
-        if field.min() < 0:
-            raise ValueError(f"field: negative value {field.min():.3g} in sample {low}, mu_s >= 0 expected")
-        if field.max() > cells:
+        cells, lowest, highest = min(self.shape), field.min(), field.max()
+        if lowest < 0:
+            low = int(np.unravel_index(field.argmin(), field.shape)[0])
+            raise ValueError(f"field: negative value {lowest:.3g} in sample {low}, mu_s >= 0 expected")
+        if highest > cells:
+            high = int(np.unravel_index(field.argmax(), field.shape)[0])
             raise ValueError(
-                f"field: mu_s = {field.max():.4g} in sample {high} given, too strong for {cells} cells along an axis; "
+                f"field: mu_s = {highest:.4g} in sample {high} given, too strong for {cells} cells along an axis; "
                 f"at most {cells} allowed"
             )
         return field

@@ -86,8 +86,7 @@ class Slab(RadiativeTransfer):
         return rte_sweeps.residuals(self._tables, field, np.ascontiguousarray(values, dtype=np.float64))
 
     def _fast(self, field: np.ndarray) -> Attempt:
-        values, iterations, converged = rte_sweeps.solve(self._tables, field)
-        return Attempt(values, iterations, converged)
+        return Attempt(*rte_sweeps.solve(self._tables, field))
 
     def _product_integration(self, field: np.ndarray) -> Attempt:
         values = np.empty_like(field)

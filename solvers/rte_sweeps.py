@@ -225,20 +225,34 @@ def gmres(tables, medium, basis, R, e):
     return k + 1, converged
 
 
+@numba.njit(**OPTIONS)
+def mismatch(tables, medium, e, g, u):
+    """|u - K(mu_s u + 1)| / |u|, where e = 1 / mu_a - u and g is its source."""
+    image = np.empty(e.size)
+    scatter(tables, medium, e, image)
+    square, size = 0.0, 0.0
+    for i in range(e.size):
+        square += (image[i] + g[i] - e[i]) ** 2
+        size += u[i] * u[i]
+    return math.sqrt(square / size)
+
+
 @numba.njit(nogil=True, **OPTIONS)
 def solve(tables, field):
-    """Densities (batch, N), products taken (batch,) and success (batch,) of a batch of scattering coefficients."""
+    """Densities (batch, N), products taken, success and relative residuals (batch,) for scattering coefficients."""
     batch, n = field.shape
     values, products = np.empty((batch, n)), np.empty(batch, np.int64)
-    converged = np.empty(batch, np.bool_)
+    converged, residual = np.empty(batch, np.bool_), np.empty(batch)
     medium, basis, R = allocate(n), np.empty((KRYLOV + 1, n)), np.empty((KRYLOV + 1, KRYLOV))
+    e, g = np.empty(n), np.empty(n)
     for b in range(batch):
         prepare(tables, field[b], medium)
-        e = values[b]
-        source(tables, medium, e)
+        source(tables, medium, g)
+        e[:] = g
         products[b], converged[b] = gmres(tables, medium, basis, R, e)
-        e[:] = 1 / tables.absorption - e
-    return values, products, converged
+        values[b] = 1 / tables.absorption - e
+        residual[b] = mismatch(tables, medium, e, g, values[b])
+    return values, products, converged, residual
 
 
 @numba.njit(nogil=True, **OPTIONS)
@@ -246,12 +260,10 @@ def residuals(tables, field, values):
     """Relative residuals |u - K(mu_s u + 1)| / |u| of a batch."""
     batch, n = field.shape
     out, medium = np.empty(batch), allocate(n)
-    e, g, image = np.empty(n), np.empty(n), np.empty(n)
+    e, g = np.empty(n), np.empty(n)
     for b in range(batch):
         prepare(tables, field[b], medium)
         source(tables, medium, g)
         e[:] = 1 / tables.absorption - values[b]
-        scatter(tables, medium, e, image)
-        image += g - e
-        out[b] = math.sqrt(np.sum(image * image) / np.sum(values[b] * values[b]))
+        out[b] = mismatch(tables, medium, e, g, values[b])
     return out

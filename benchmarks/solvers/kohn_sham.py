@@ -34,7 +34,7 @@ def cases() -> list[Case]:
             reference=lambda field: sweep.each(_plane_waves, field),
             hardest=sweep.join(hardest),
             samples_fast=8192,
-            samples_straightforward=96,
+            samples_straightforward=112,  # whole rounds of the sweep in each of seven turns
             samples_reference=400,
             floor_error=2e-8,
             floor_hardest=1e-6,
