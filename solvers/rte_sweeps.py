@@ -112,7 +112,9 @@ def prepare(tables, mu_s, medium):
 def sweep(tables, decay, jumps, ends, out):
     """Half the sum over nodes of E_3 (distance) x jump, with states entering at both ends; adds to ``out``.
 
-    ``ends`` has the states of the exponentials at the two ends of the slab, a row each; they are used up.
+    The states are those of the exponentials over their weights in E_3: they decay, and take up jumps as they are.
+    ``ends`` has them at the two ends of the slab, a row each; they are used up. Both directions count a node's own
+    jump.
     """
     n = jumps.size
     forward, backward = ends[0], ends[1]
@@ -120,21 +122,23 @@ def sweep(tables, decay, jumps, ends, out):
         k = n - 1 - i
         left, right = 0.0, 0.0
         for m in range(TERMS):
-            f = decay[i, m] * forward[m] + jumps[i] * tables.e3[m]
-            b = decay[k + 1, m] * backward[m]
-            left += f
-            right += b
-            forward[m] = f
-            backward[m] = b + jumps[k] * tables.e3[m]
+            f = decay[i, m] * forward[m] + jumps[i]
+            b = decay[k + 1, m] * backward[m] + jumps[k]
+            left += tables.e3[m] * f
+            right += tables.e3[m] * b
+            forward[m], backward[m] = f, b
         out[i] += 0.5 * left
         out[k] += 0.5 * right
+    own = 0.5 * np.sum(tables.e3)
+    for i in range(n):
+        out[i] -= own * jumps[i]
 
 
 @numba.njit(**OPTIONS)
 def source(tables, medium, out):
     """Write (E_2(tau) + E_2(T - tau)) / (2 mu_a) at the centres into ``out``."""
     ends = np.empty((2, TERMS))
-    ends[:] = tables.e2 / tables.absorption
+    ends[:] = tables.rates / tables.absorption
     medium.jumps[:] = 0
     out[:] = 0
     sweep(tables, medium.decay, medium.jumps, ends, out)
@@ -160,8 +164,8 @@ def scatter(tables, medium, e, out):
     jumps[n - 1] = last - 2 * fall * steepness[n - 1]
     ends = np.empty((2, TERMS))
     for m in range(TERMS):
-        ends[0, m] = first * tables.e3[m] - (nodal[0] - rise) * tables.e2[m]
-        ends[1, m] = -last * tables.e3[m] - (nodal[n - 1] + fall) * tables.e2[m]
+        ends[0, m] = first - (nodal[0] - rise) * tables.rates[m]
+        ends[1, m] = -last - (nodal[n - 1] + fall) * tables.rates[m]
     sweep(tables, medium.decay, jumps, ends, out)
 
 

@@ -79,7 +79,8 @@ def _rates(case: Case, field: np.ndarray) -> tuple[float, float, int, np.ndarray
     parts = np.array_split(field[: case.samples_straightforward], min(TURNS, case.samples_straightforward))
     drawn = field[: case.samples_fast]
     _pass(case, drawn)
-    case.straightforward(field[:1])
+    if len(parts) > 1:  # a solver slow enough for one sample only needs no warming up
+        case.straightforward(field[:1])
     fast, straightforward, values = [], [], []
     for part in parts:
         before, fallback = _timed(_pass, case, drawn)
