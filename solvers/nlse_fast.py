@@ -181,8 +181,8 @@ class Ladder:
         self.bands = [band for band in bands if band.shape != tuple(shape)] + [Band(shape, max(shape))]
         self._guess = self._lift = None
         if guess is not None and guess < max(self.bands[0].shape):
-            self._guess = Band(shape, guess)
             self._lift = Band(self.bands[0].shape, guess)
+            self._guess = Band(self._lift.shape, max(self._lift.shape))
 
     def start(self, potential: np.ndarray, beta: float, c: float) -> tuple[np.ndarray | None, np.ndarray | int]:
         """First guess on the first band, u and -Laplacian u, if a coarse band makes one; the iterations it took."""

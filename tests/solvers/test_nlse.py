@@ -275,3 +275,13 @@ def test_bad_parameters_are_named(word, arguments):
 def test_bad_fields_are_named(word, field):
     with pytest.raises(ValueError, match=f"^field: [^\n]*{word}"):
         solvers.problem("nlse", shape=(320,)).solve(field)
+
+
+@pytest.mark.parametrize("shape", [(320,), (80, 80), (45,), (48, 60), (12, 16, 14)])
+def test_recorded_residual_is_that_of_the_values(shape):
+    """Interpolated from the band, with the Laplacian, it is what transforms on the full grid give."""
+    problem = solvers.problem("nlse", shape=shape)
+    V = wells(problem, 4, 4)
+    solution = problem.solve(V)
+    assert not solution.fallback.any()
+    np.testing.assert_allclose(solution.residual, problem.residual(V, solution.values), rtol=1e-4, atol=1e-11)
