@@ -29,7 +29,8 @@ def exhausted(error: BaseException) -> bool:
 def free(device: torch.device) -> int:
     """Bytes that may still be taken on a device; on the CPU by this process, within its limits and its group's."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
     return max(0, min(_limits(), default=2**63) - RESERVE)
 
 
@@ -42,9 +43,11 @@ def _limits() -> Iterator[int]:
         for kind, used in ((resource.RLIMIT_DATA, "VmData"), (resource.RLIMIT_AS, "VmSize")):
             if (most := resource.getrlimit(kind)[0]) != resource.RLIM_INFINITY:
                 yield most - status[used]
-    with suppress(OSError, ValueError):  # a container or a job of a cluster
+    with suppress(OSError, ValueError, KeyError):  # a container or a job of a cluster
         group = Path("/sys/fs/cgroup" + Path("/proc/self/cgroup").read_text().split("::")[-1].strip())
-        yield int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+        numbers = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        cached = int(numbers["inactive_file"]) + int(numbers["active_file"])  # files in memory give way
+        yield int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()) + cached
 
 
 def _table(path: str) -> dict[str, int]:
