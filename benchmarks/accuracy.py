@@ -203,7 +203,8 @@ def main() -> int:
             writer.writeheader()
             writer.writerows(rows)
     missed = floors(rows)
-    print(*(f"missed: {line}" for line in missed), sep="\n", end="")
+    for line in missed:
+        print(f"missed: {line}")
     return 1 if missed else 0
 
 
