@@ -222,6 +222,17 @@ def card(figure):
     return content | {"table": file for file in table_files(figure)}
 
 
+def report_of_table(pattern):
+    """A table as the report takes it."""
+    return report(
+        pattern,
+        caption="../report/table.rst",
+        category=lambda wildcards: problem_title(wildcards.figure),
+        subcategory="Tables (CSV)",
+        labels=lambda wildcards: {"figure": wildcards.figure, "shows": figure_title(wildcards.figure)},
+    )
+
+
 def figure_targets(names):
     """Targets by name: every figure, and every figure number for all of its panels."""
     targets = {name: [name] for name in names}

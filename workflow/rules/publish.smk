@@ -1,16 +1,6 @@
 # Tables, figures, the summary and what the report holds of them.
 
 
-def report_of_table(pattern):
-    return report(
-        pattern,
-        caption="../report/table.rst",
-        category=lambda wildcards: problem_title(wildcards.figure),
-        subcategory="Tables (CSV)",
-        labels=lambda wildcards: {"figure": wildcards.figure, "shows": figure_title(wildcards.figure)},
-    )
-
-
 rule tabulate:
     input:
         lambda wildcards: sorted({file for row in table_rows(wildcards.figure) for file in row["files"].values()}),
