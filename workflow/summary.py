@@ -80,9 +80,15 @@ def screen(folder: Path, seconds: float) -> str:
     """
     parts = [_where(folder)]
     csv = folder / "summary.csv"
-    if csv.exists() and csv.stat().st_mtime >= max(file.stat().st_mtime for file in (folder / "tables").glob("*.csv")):
-        parts = [_errors(pd.read_csv(csv)), _claims(folder / "claims.csv"), _work(folder, seconds), *parts]
+    if csv.exists() and _newest(csv, points := pd.read_csv(csv)):
+        parts = [_errors(points), _claims(folder / "claims.csv"), _work(folder, seconds), *parts]
     return "\n".join(parts)
+
+
+def _newest(csv: Path, points: pd.DataFrame) -> bool:
+    """Whether no table was made again since it was summed up."""
+    tables = (csv.parent / f"tables/{name}.csv" for name in points["figure"].unique())
+    return all(table.stat().st_mtime <= csv.stat().st_mtime for table in tables if table.exists())
 
 
 def _errors(points: pd.DataFrame) -> str:

@@ -103,8 +103,10 @@ def test_the_screen_shows_the_best_of_every_problem_claims_and_time(rows, tmp_pa
     assert best.split() == ["Slab", "A,", "rank", "=", "4", "40", "2.5e-02", "5.0e-01", "5.0e-01"]
     assert "claims   2 hold, 0 do not hold, 1 not measured" in rest
     assert "time     90 s for this run; all jobs: solving 0 s, training 2 min, measuring 0 s, drawing 0 s" in rest
-    (tmp_path / "tables/new.csv").write_text("")  # a figure made since: the summary is that of another run
-    os.utime(tmp_path / "summary.csv", (0, 0))
+    (tmp_path / "tables/speed.csv").write_text("")  # no errors in it: no part of the summary
+    os.utime(tmp_path / "tables/speed.csv", (2**32, 2**32))
+    assert "Slab" in summary.screen(tmp_path, 90.0)
+    os.utime(tmp_path / "summary.csv", (0, 0))  # tables made since: the summary is that of another run
     assert "Slab" not in summary.screen(tmp_path, 90.0)
 
 
