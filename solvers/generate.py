@@ -52,7 +52,7 @@ def main() -> int:
         if isinstance(error, (SampleError, DatasetError)):
             print(f"generate: {one_line(error)}", file=sys.stderr, flush=True)
         elif not isinstance(error, SystemExit):
-            traceback.print_exc()
+            sys.stderr.write(traceback.format_exc())  # in one piece: mpiexec passes on what it has when the job ends
         sys.stderr.flush()
         if comm.size > 1:
             comm.Abort(1)

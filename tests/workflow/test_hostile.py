@@ -207,7 +207,7 @@ HARMLESS = {
     "kind",
     "axis",
 }
-HARMLESS |= {"tier", "figure", "data", "model", "options"}
+HARMLESS |= {"tier", "figure", "data", "model", "options", "background"}
 """What the configuration's types or a wildcard's pattern hold to numbers, names and words, or shlex has quoted."""
 
 
