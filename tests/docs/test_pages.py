@@ -38,7 +38,7 @@ FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 INFO = re.compile(r'(?P<language>\w*)(?: title="(?P<title>[^"]+)")?$\n', re.MULTILINE)
 
 
-def model(folder: Path, name: str = "results/quick/models/nlse_1d/mnn-h2-cnn_r6_K5_n1000_default/model.safetensors"):
+def model(folder: Path, name: str = "results/quick/models/nlse_1d/mnn-h2-cnn_r6_K5_n2000_default/model.safetensors"):
     """Leave a model of the potentials of 320 points, untrained."""
     from mnn.model_file import Model, save
     from mnn.normalise import fit
@@ -54,7 +54,7 @@ def model(folder: Path, name: str = "results/quick/models/nlse_1d/mnn-h2-cnn_r6_
 
 def slab_model(folder: Path):
     """Leave a model of the slab, untrained."""
-    model(folder, "results/quick/models/rte_1d/mnn-h2-mix_r8_K5_n1000_default/model.safetensors")
+    model(folder, "results/quick/models/rte_1d/mnn-h2-mix_r8_K5_n2000_default/model.safetensors")
     return {}
 
 
