@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str] | None) -> Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fit, measure, write and print the baselines."""
     from mnn import data
-    from mnn.files import atomic
+    from solvers.files import atomic
 
     options = parse(arguments)
     sets = data.read_sets(options, *ROLES)

@@ -9,6 +9,7 @@ import torch
 from mnn.data import FieldSet
 from mnn.model_file import Model
 from mnn.training import EVALUATION_CHUNK, Samples, by_member, errors
+from solvers.command import progress
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,14 @@ class Examples:
 
 
 def relative_errors(model: Model, fields: FieldSet, device: torch.device) -> np.ndarray:
-    """Relative error (4.1) of every member on every sample: (members, samples), float32."""
-    samples = Samples.prepare(fields.input, fields.output, model.normalisation, torch.device(device))
-    return errors(model.network.to(device), samples).cpu().numpy()
+    """Relative error (4.1) of every member on every sample: (members, samples), float32. A bar shows on a terminal."""
+    network, parts = model.network.to(device), []
+    starts = range(0, len(fields), EVALUATION_CHUNK)
+    for start in progress(starts, len(starts), "batches"):
+        part = slice(start, start + EVALUATION_CHUNK)
+        samples = Samples.prepare(fields.input[part], fields.output[part], model.normalisation, torch.device(device))
+        parts.append(errors(network, samples).cpu().numpy())
+    return np.concatenate(parts, axis=1)
 
 
 def examples(model: Model, fields: FieldSet, test_error: np.ndarray, count: int, device: torch.device) -> Examples:

@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if kind == ".onnx" and find_spec("onnxscript") is None:
         raise ValueError("output: .onnx given, which needs the packages of the extra: pip install 'mnn-h2[onnx]'")
 
-    from mnn.files import atomic
     from mnn.surrogate import load
+    from solvers.files import atomic
 
     surrogate = load(options.model)
     member = command.member(options.member, surrogate.members)

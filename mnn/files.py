@@ -1,48 +1,13 @@
-"""Files that appear whole or not at all, and safetensors files whose metadata is one JSON document."""
+"""Safetensors files whose metadata is one JSON document."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
 
+from solvers.files import atomic
+
 METADATA_KEY = "mnn"
-
-
-@contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; sync and rename it when the block ends, remove it when it fails."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def remove(path: str | Path) -> None:
-    """Remove a file, and what a killed process may have left of its writing."""
-    for name in (Path(path), _temporary(Path(path))):
-        name.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
-
-
-def sync(path: Path) -> None:
-    """Have the operating system put a file, or a folder's entries, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict) -> None:

@@ -296,7 +296,7 @@ def budget_of(options: Namespace, model, sets: dict[str, Samples]) -> tuple[int,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, measure, write and print."""
-    from mnn.files import atomic
+    from solvers.files import atomic
 
     options = parse(arguments)
     device = command.device(options.device, options.threads)

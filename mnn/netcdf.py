@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnn.files import atomic
+from solvers.files import atomic
 
 
 @dataclass(frozen=True)

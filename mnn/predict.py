@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     import netCDF4
 
-    from mnn.files import atomic
     from mnn.surrogate import load
+    from solvers.files import atomic
 
     surrogate = load(options.model, device)
     member = command.member(options.member, surrogate.members)

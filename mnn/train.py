@@ -198,7 +198,7 @@ class Keeper:
 
     def remove(self) -> None:
         """Remove the checkpoint of a training that is complete."""
-        from mnn.files import remove
+        from solvers.files import remove
 
         remove(self.path)
 
@@ -229,8 +229,8 @@ def publish(training, model, options: Namespace) -> None:
 
 def write_history(path: str, history: list[dict], seeds: Sequence[int]) -> None:
     """Write the history as CSV, a column for each member of loss, train and validation error."""
-    from mnn.files import atomic
     from mnn.progress import MEASURES
+    from solvers.files import atomic
 
     header = ["epoch", "seconds", "learning_rate", *(f"{measure}_seed{seed}" for measure in MEASURES for seed in seeds)]
     with atomic(path) as temporary, temporary.open("w", newline="") as file:

@@ -3,12 +3,13 @@
 import math
 import os
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from solvers.dataset import AXES, Block, Checksum, DatasetError, Header
+from solvers.files import atomic
 
 
 class Writer:
@@ -33,7 +34,6 @@ class Writer:
     def __init__(self, path: os.PathLike | str, header: Header, start: int, stop: int):
         self.path, self.header, self.start, self.stop = Path(path), header, start, stop
         self.written, self.attributes = 0, dict(header.attributes)
-        self._part = self.path.with_name(f".{self.path.name}.part")
         self._file = None
         self._checksum, self._due, self._ahead = Checksum(), start, {}
 
@@ -41,32 +41,33 @@ class Writer:
         itemsize = np.dtype(self.header.precision).itemsize
         needed = 2 * (self.stop - self.start) * math.prod(self.header.shape) * itemsize
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir():
                 raise DatasetError(f"{self.path}: is a directory, the path of a file expected")
-            if (free := shutil.disk_usage(self.path.parent).free) < needed:
-                raise DatasetError(f"{self.path}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free on the disk")
-            self._create()
+            with ExitStack() as stack:
+                part = stack.enter_context(atomic(self.path))
+                stack.callback(self._close)
+                if (free := shutil.disk_usage(part.parent).free) < needed:
+                    raise DatasetError(
+                        f"{self.path}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free on the disk"
+                    )
+                self._create(part)
+                self._stack = stack.pop_all()
         except (OSError, RuntimeError) as error:
-            self._discard()
             raise DatasetError(f"{self.path}: cannot be written ({error})") from None
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
         if kind is None:
-            try:
+            with self._telling(), self._stack:
                 self._complete()
-            except BaseException:
-                self._discard()
-                raise
         else:
-            self._discard()
+            self._stack.__exit__(kind, error, traceback)
 
-    def _create(self) -> None:
+    def _create(self, path: Path) -> None:
         import netCDF4
 
         header, count = self.header, self.stop - self.start
-        self._file = file = netCDF4.Dataset(self._part, "w", format="NETCDF4")
+        self._file = file = netCDF4.Dataset(path, "w", format="NETCDF4")
         file.set_fill_off()
         file.set_auto_mask(False)
         axes = header.axes[: len(header.shape)]
@@ -119,19 +120,14 @@ class Writer:
         header = self.header
         names = {"input_variable": header.input.name, "output_variable": header.output.name}
         bounds = {"start": self.start, "stop": self.stop, "checksum": self._checksum.text()}
-        with self._telling():
-            self._file.setncatts({"Conventions": "CF-1.11"} | self.attributes | names | bounds)
-            self._file.close()
-            _sync(self._part)
-            os.replace(self._part, self.path)
-            _sync(self.path.parent)
+        self._file.setncatts({"Conventions": "CF-1.11"} | self.attributes | names | bounds)
+        self._file.close()
 
-    def _discard(self) -> None:
+    def _close(self) -> None:
         # What went wrong is told already; that the incomplete file cannot be closed either (disk full) adds nothing.
         with suppress(OSError, RuntimeError):
             if self._file is not None and self._file.isopen():
                 self._file.close()
-        self._part.unlink(missing_ok=True)
 
     @contextmanager
     def _telling(self):
@@ -140,14 +136,6 @@ class Writer:
             yield
         except (OSError, RuntimeError) as error:
             raise DatasetError(f"{self.path}: cannot be written, is the disk full? ({error})") from None
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write(path: os.PathLike | str, header: Header, block: Block) -> None:

@@ -118,7 +118,7 @@ def test_a_killed_rank_ends_the_job_and_leaves_no_file(tmp_path, rank):
 
 @pytest.mark.mpi
 def test_a_new_run_clears_up_after_a_killed_one(whole, tmp_path):
-    (tmp_path / ".shard.nc.part").write_bytes(b"left behind")
+    (tmp_path / ".shard.nc.tmp").write_bytes(b"left behind")
     assert run("solvers.generate", generate_arguments(tmp_path / "shard.nc", 0, STOP), ranks=2).returncode == 0
     assert os.listdir(tmp_path) == ["shard.nc"]
     assert (tmp_path / "shard.nc").read_bytes() == whole.read_bytes()
