@@ -160,6 +160,8 @@ class Series(Section):
 
 
 Axis = Literal["n_train", "rank", "depth", "wells", "electrons"]
+DATA_AXES = ("wells", "electrons")
+"""Axes whose values are data sets of their own, harder or easier than the one that is named."""
 UNSWEPT = ("predictions", "speed")
 """Kinds of figures without a swept axis."""
 MOST_CURVES = {"error_and_spread": 2, "predictions": 1}

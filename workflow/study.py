@@ -14,7 +14,7 @@ from mnn.spec import NetworkSpec
 from solvers import problem
 from solvers.dataset import DatasetError, Shard, inspect
 from solvers.wells import Wells
-from workflow.config import Config, ConfigError, Figure, OwnDataSet, Series, load
+from workflow.config import DATA_AXES, Config, ConfigError, Figure, OwnDataSet, Series, load
 
 SPLITS = ("train", "validation", "test")
 
@@ -162,7 +162,7 @@ class Study:
 
     def _point(self, path: str, figure: Figure, series: Series, axis: str | None, value: int) -> Point:
         swept = {axis: value} if axis else {}
-        varied = {key: swept[key] for key in ("wells", "electrons") if key in swept}
+        varied = {key: swept[key] for key in DATA_AXES if key in swept}
         data = self._add_data(series.data_set or figure.data_set, varied, f"{path}.sweep.{axis}")
         n_train = swept.get("n_train") or figure.n_train or data.samples["train"]
         n_test = figure.n_test or data.samples["test"]

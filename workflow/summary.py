@@ -7,9 +7,10 @@ import pandas as pd
 
 from mnn import command
 from workflow.card import page
+from workflow.config import DATA_AXES
 from workflow.tabulate import BASELINES
 
-COLUMNS = ["problem", "figure", "curve", "at", "relative to", "parameters", "test error", "least", "largest"]
+COLUMNS = ["problem", "figures", "curve", "at", "relative to", "parameters", "test error", "least", "largest"]
 REFERENCES = {BASELINES["linear"]: "linear map", BASELINES["mean"]: "mean"}
 """Curves of the tables -> columns of the screen."""
 CAPTION = "Best point of every curve; errors are means over the test set and over seeds."
@@ -45,9 +46,18 @@ def best_points(file: str, problem: str) -> list[dict]:
     return points
 
 
+def without_repeats(points: pd.DataFrame) -> pd.DataFrame:
+    """Join the points that several figures share, their figures named together."""
+    same = [column for column in points.columns if column != "figures"]
+    joined = points.groupby(same, sort=False, dropna=False)["figures"].agg(", ".join)
+    return joined.reset_index()[points.columns]
+
+
 def best_of_problems(points: pd.DataFrame) -> pd.DataFrame:
-    """The best point of every problem, in the order of the figures."""
+    """The best point of every problem, on the data set itself where that was measured, in the order of the figures."""
     points = points[points["relative to"] == "solution"]
+    varied = points["at"].str.split().str[0].isin(DATA_AXES)
+    points = points[~varied | ~points["problem"].isin(points["problem"][~varied])]
     best = points.groupby("problem", sort=False)["test error"].idxmin()
     return points.loc[best]
 
@@ -87,7 +97,7 @@ def screen(folder: Path, seconds: float) -> str:
 
 def _newest(csv: Path, points: pd.DataFrame) -> bool:
     """Whether no table was made again since it was summed up."""
-    tables = (csv.parent / f"tables/{name}.csv" for name in points["figure"].unique())
+    tables = (csv.parent / f"tables/{name}.csv" for names in points["figures"] for name in names.split(", "))
     return all(table.stat().st_mtime <= csv.stat().st_mtime for table in tables if table.exists())
 
 
@@ -148,7 +158,7 @@ def main(arguments=None):
     parser.add_argument("--html", required=True, metavar="FILE", help="the same as a page of the report")
     options = parser.parse_args(arguments)
     points = [point for file in options.tables for point in best_points(file, options.problems[Path(file).stem])]
-    table = pd.DataFrame(points)
+    table = without_repeats(pd.DataFrame(points))
     table.to_csv(options.csv, index=False, float_format="%.4g")
     Path(options.output).write_text(markdown(table, options.tier))
     card = {"title": f"Results, tier {options.tier}", "caption": CAPTION, "table": options.csv}

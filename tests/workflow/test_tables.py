@@ -110,6 +110,17 @@ def test_the_screen_shows_the_best_of_every_problem_claims_and_time(rows, tmp_pa
     assert "Slab" not in summary.screen(tmp_path, 90.0)
 
 
+def test_the_summary_names_the_figures_of_a_point_together_and_prefers_the_data_set_itself(rows, tmp_path):
+    for name in ("one", "two"):
+        tabulate.table(rows, "rank").to_csv(tmp_path / f"{name}.csv", index=False)
+    points = [point for name in ("one", "two") for point in summary.best_points(str(tmp_path / f"{name}.csv"), "Slab")]
+    joined = summary.without_repeats(pd.DataFrame(points))
+    assert list(joined["figures"]) == ["one, two"] * 2
+    easier = joined.iloc[[0]].assign(at="wells = 8", **{"test error": 1e-9})
+    assert "wells = 8" not in list(summary.best_of_problems(pd.concat([joined, easier], ignore_index=True))["at"])
+    assert list(summary.best_of_problems(easier)["at"]) == ["wells = 8"]
+
+
 def test_curves_of_one_data_set_share_reference_lines(rows, tmp_path):
     file = tmp_path / "fig.csv"
     table = tabulate.table(rows, "rank")
