@@ -10,7 +10,7 @@ from workflow.card import page
 from workflow.config import DATA_AXES
 from workflow.tabulate import BASELINES
 
-COLUMNS = ["problem", "figures", "curve", "at", "relative to", "parameters", "test error", "least", "largest"]
+COLUMNS = ["problem", "figure", "curve", "at", "relative to", "parameters", "test error", "least", "largest"]
 REFERENCES = {BASELINES["linear"]: "linear map", BASELINES["mean"]: "mean"}
 """Curves of the tables -> columns of the screen."""
 CAPTION = "Best point of every curve; errors are means over the test set and over seeds."
@@ -48,8 +48,8 @@ def best_points(file: str, problem: str) -> list[dict]:
 
 def without_repeats(points: pd.DataFrame) -> pd.DataFrame:
     """Join the points that several figures share, their figures named together."""
-    same = [column for column in points.columns if column != "figures"]
-    joined = points.groupby(same, sort=False, dropna=False)["figures"].agg(", ".join)
+    same = [column for column in points.columns if column != "figure"]
+    joined = points.groupby(same, sort=False, dropna=False)["figure"].agg(", ".join)
     return joined.reset_index()[points.columns]
 
 
@@ -97,7 +97,7 @@ def screen(folder: Path, seconds: float) -> str:
 
 def _newest(csv: Path, points: pd.DataFrame) -> bool:
     """Whether no table was made again since it was summed up."""
-    tables = (csv.parent / f"tables/{name}.csv" for names in points["figures"] for name in names.split(", "))
+    tables = (csv.parent / f"tables/{name}.csv" for names in points["figure"] for name in names.split(", "))
     return all(table.stat().st_mtime <= csv.stat().st_mtime for table in tables if table.exists())
 
 

@@ -115,7 +115,7 @@ def test_the_summary_names_the_figures_of_a_point_together_and_prefers_the_data_
         tabulate.table(rows, "rank").to_csv(tmp_path / f"{name}.csv", index=False)
     points = [point for name in ("one", "two") for point in summary.best_points(str(tmp_path / f"{name}.csv"), "Slab")]
     joined = summary.without_repeats(pd.DataFrame(points))
-    assert list(joined["figures"]) == ["one, two"] * 2
+    assert list(joined["figure"]) == ["one, two"] * 2
     easier = joined.iloc[[0]].assign(at="wells = 8", **{"test error": 1e-9})
     assert "wells = 8" not in list(summary.best_of_problems(pd.concat([joined, easier], ignore_index=True))["at"])
     assert list(summary.best_of_problems(easier)["at"]) == ["wells = 8"]
