@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 OPTIMISERS = ("nadam", "soap")
 SCHEDULES = ("constant", "cosine")
 NORMALISATIONS = ("mean", "standard", "pointwise")
+LOSSES = ("square", "relative")
 
 
 def _within(value: float, low: float, high: float | None) -> bool:
@@ -37,11 +38,14 @@ class Recipe:
         Initial weights by name, see :func:`mnn.network`.
     batches : int
         Batches an epoch where no batch size is given; the paper takes 50 to 100.
+    loss : {"square", "relative"}
+        What is minimised, averaged over samples: the mean square over the grid of the normalised output's residual, or
+        the relative error (4.1) itself, which a few hard samples dominate less.
     average : float
         Decay of an exponential moving average of the weights, 0 for none; the averaged network is the result.
     shifts : bool
-        Translate every sample of a batch at random along the periodic axes: pairs of fields that the map itself
-        implies. Only for periodic data.
+        Translate every sample of a batch at random along the axes: pairs of fields that the map itself implies. Done
+        where the data set is periodic.
     linear : bool
         Fit the best linear map in closed form first (:mod:`mnn.linear`); the network learns what that leaves over.
     """
@@ -53,6 +57,7 @@ class Recipe:
     normalisation: str
     initial: str
     batches: int = 50
+    loss: str = "square"
     average: float = 0.0
     shifts: bool = False
     linear: bool = False
@@ -61,6 +66,7 @@ class Recipe:
         _check("optimiser", self.optimiser, OPTIMISERS)
         _check("schedule", self.schedule, SCHEDULES)
         _check("normalisation", self.normalisation, (*NORMALISATIONS, "automatic"))
+        _check("loss", self.loss, LOSSES)
         for name, low, high in (("learning_rate", 0, 10), ("warm_up", 0, 1), ("average", 0, 1), ("batches", 1, None)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not _within(value, low, high):
@@ -96,11 +102,13 @@ RECIPES = {
     ),
     "default": Recipe(
         optimiser="soap",
-        learning_rate=4e-3,
+        learning_rate=8e-3,
         schedule="cosine",
         warm_up=0.02,
         normalisation="automatic",
         initial="positive",
+        loss="relative",
+        shifts=True,
     ),
 }
 

@@ -7,7 +7,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mnn import command
@@ -124,12 +124,14 @@ def prepare(options: Namespace, request: Request, spec: dict, device) -> tuple:
     train, validation = sets.values()
     if spec.setdefault("shape", list(train.shape)) != list(train.shape):
         raise ValueError(f"network.shape: {spec['shape']} given, the data have {list(train.shape)}")
-    if chosen.shifts and not train.grid.get("periodic"):
+    periodic = bool(train.grid.get("periodic"))
+    if (request.overrides or {}).get("shifts") and not periodic:
         raise ValueError("overrides.shifts: true given, allowed where the data set's attribute periodic is 1")
+    chosen = replace(chosen, shifts=chosen.shifts and periodic)
     network = build(**spec, members=request.members, seed=request.seed, initial=chosen.initial).to(device)
     kind, pairs = chosen.statistics_for(network.spec), [(part.input, part.output) for part in (train, validation)]
     if chosen.linear:
-        statistics = normalise.fit_rest(*pairs, kind, invariant=bool(train.grid.get("periodic")))
+        statistics = normalise.fit_rest(*pairs, kind, invariant=periodic)
     else:
         statistics = normalise.fit(*pairs[0], kind)
     size = request.batch_size or max(1, len(train) // chosen.batches)

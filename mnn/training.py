@@ -17,6 +17,9 @@ from mnn.normalise import Normalisation
 from mnn.optimisers import OPTIMISERS, FlatParameters
 from mnn.recipes import Recipe
 
+LEAST_SQUARES = torch.finfo(torch.float32).tiny
+"""Smallest sum of squares of a residual, so that the gradient of its root is finite."""
+
 EVALUATION_CHUNK = 512
 """Samples a network is given at once where no gradient is needed."""
 
@@ -58,7 +61,7 @@ class Samples:
 
     def error(self, squares: Tensor, index: Tensor | slice) -> Tensor:
         """Relative error (4.1) from sums of squares of the normalised residual, (members, batch)."""
-        return squares.sqrt() * self.weight[index]
+        return squares.clamp_min(LEAST_SQUARES).sqrt() * self.weight[index]
 
 
 def residual_squares(prediction: Tensor, target: Tensor) -> Tensor:
@@ -239,10 +242,10 @@ class Training:
         inputs, targets = self.batch()
         self.parameters.gradients.zero_()
         squares = residual_squares(self.network(inputs), targets)
-        loss = squares.mean(1) / self.points
+        error = self.train.error(squares, self.index).mean(1)
+        loss = error if self.plan.recipe.loss == "relative" else squares.mean(1) / self.points
         loss.sum().backward()
-        with torch.no_grad():
-            self.sums += torch.stack([loss, self.train.error(squares, self.index).mean(1)])
+        self.sums += torch.stack([loss, error]).detach()
 
     def choose(self) -> None:
         """Choose the batch of the next step."""

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import mnn
-from mnn import normalise, train
+from mnn import model_file, normalise, train
 from mnn.baselines import relative_errors
 from mnn.data import FieldSet
 from mnn.files import read_tensors
@@ -75,6 +75,31 @@ def test_first_step_of_the_paper_is_nadam_on_the_mean_square():
     job.run(lambda _: True, lambda _: None)
     for name, parameter in twin.named_parameters():
         torch.testing.assert_close(dict(job.network.named_parameters())[name], parameter, atol=1e-6, rtol=1e-4)
+
+
+def test_the_relative_loss_is_the_mean_error_and_its_gradient_is_that_of_the_norm():
+    job = training((4,), loss="relative", shifts=False, count=8)
+    v, u = (torch.from_numpy(field).double() for field in fields.pairs(8, 0))
+    twin = mnn.network(**SPEC, seed=4, initial="positive").double()
+    statistics = normalise.fit(*fields.pairs(8, 0), "standard")
+    predicted = statistics.output.invert(twin(statistics.input.apply(v)))
+    loss = (torch.linalg.norm(predicted - u, dim=1) / torch.linalg.norm(u, dim=1)).mean()
+    loss.backward()
+    job.choose()
+    job._differentiate()
+    assert job.sums[0].item() == job.sums[1].item() == pytest.approx(loss.item(), rel=1e-5)
+    gradients = job.parameters.named(job.parameters.gradients)
+    for name, parameter in twin.named_parameters():
+        torch.testing.assert_close(gradients[name].double(), parameter.grad, atol=1e-6, rtol=1e-3)
+
+
+def test_a_sample_without_error_has_no_gradient():
+    job = training((3,), loss="relative", shifts=False, count=8)
+    with torch.no_grad():
+        job.train.output.copy_(job.network(job.train.input.unsqueeze(0))[0])
+    job.choose()
+    job._differentiate()
+    assert not job.parameters.gradients.any()
 
 
 def test_the_error_is_the_papers():
@@ -234,6 +259,9 @@ def test_shifts_are_refused_where_the_data_are_not_periodic(command, tmp_path, s
     arguments = command(tmp_path, overrides={"shifts": True})
     arguments[arguments.index("--train") + 1] = str(tmp_path / "bounded.nc")
     assert "overrides.shifts: true given" in mistake(capsys, arguments)
+    arguments[arguments.index("--training") + 1] = json.dumps({"epochs": 1})  # the recipe's own are left out
+    assert train.main(arguments) == 0
+    assert model_file.load(tmp_path / "model.safetensors").record["recipe"]["shifts"] is False
 
 
 def test_another_device_is_refused(command, tmp_path, capsys):
