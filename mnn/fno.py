@@ -312,7 +312,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcomes = []
     for optimiser in options.optimiser or OPTIMISERS:
         rate = options.learning_rate or RATES[optimiser]
-        recipe = Recipe(optimiser, rate, "cosine", 0.02, normalisation=kind, initial="neuraloperator", batches=BATCHES)
+        recipe = Recipe(
+            optimiser,
+            rate,
+            "cosine",
+            0.02,
+            normalisation=kind,
+            initial="neuraloperator",
+            batches=BATCHES,
+            loss="relative",
+        )
         outcomes.append(outcome := train(size, sets, recipe, budget, seeds))
         measured = f"{optimiser}: {outcome.epochs} epochs, {outcome.seconds:.0f} s, {size.parameters} parameters"
         print(f"{measured}, test error {', '.join(f'{error:.2e}' for error in outcome.test)}", flush=True)
