@@ -79,7 +79,7 @@ def kept(command, tmp_path, monkeypatch):
         ({"epochs": 3}, "epochs: 2 there, 3 asked for"),
         ({"seed": 4}, "seeds: [3, 4] there, [4, 5] asked for"),
         ({"n_train": 60}, "data.train.checksum"),
-        ({"overrides": {"learning_rate": 0.01}}, "recipe.learning_rate: 0.004 there, 0.01 asked for"),
+        ({"overrides": {"learning_rate": 0.01}}, "recipe.learning_rate: 0.008 there, 0.01 asked for"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused_by_name(command, kept, tmp_path, change, words):
