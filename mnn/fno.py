@@ -36,7 +36,7 @@ MOST_CHANNELS = 256
 PADDING = 0.25
 """Share of a bounded domain that is added to it before the Fourier transforms."""
 RATES = {"nadam": 1e-2, "soap": 1e-2}
-"""Optimiser -> the highest learning rate, of the least validation error after 3 to 6 epochs on two maps, squared loss."""
+"""Optimiser -> the highest learning rate: best on validation after 3 to 6 epochs, two maps, squared loss."""
 BATCHES = 50
 TIMED = 20
 """Steps that are timed to find how many epochs fill the seconds asked for."""
