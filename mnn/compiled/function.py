@@ -170,13 +170,14 @@ def _run_forward(plan: Plan, weights: Weights, v: Tensor, keep: bool) -> tuple[T
     workers = _workers(members * tiles)
     rows = plan.rows if keep else plan.scratch_rows
     arena = v.new_empty((1, members * padded * rows) if keep else (workers, tile * rows)).numpy()
-    program = plan.program(keep)
+    program, room = plan.program(keep), _room(plan, workers, v)
     fields = v.detach().contiguous().numpy().reshape(1 if alone else members, batch, points)
     results = u.numpy().reshape(members, batch, points)
 
     def work(worker: int) -> None:
         schedule = (rows, tile, worker, workers, int(keep))
-        _call(kernels.forward, program, weights.layers, fields, results, arena[0 if keep else worker], schedule)
+        states = arena[0 if keep else worker]
+        _call(kernels.forward, program, weights.layers, fields, results, states, room[worker], schedule)
 
     _share(work, workers)
     return u, arena[0]
@@ -194,16 +195,21 @@ def _run_backward(
     workers = _workers(members * groups)
     gradients = grad_u.new_zeros(groups, numbers)
     scratch = grad_u.new_empty(workers, tile * plan.gradient_rows).numpy()
-    program = plan.gradient_program()
+    program, room = plan.gradient_program(), _room(plan, workers, grad_u)
     arrays = grad_u.contiguous().numpy().reshape(members, batch, points), grad_v.numpy(), arena
     sums = gradients.numpy()
 
     def work(worker: int) -> None:
         schedule = (plan.rows, tile, worker, workers)
-        _call(kernels.backward, program, weights.layers, *arrays, scratch[worker], sums, schedule)
+        _call(kernels.backward, program, weights.layers, *arrays, scratch[worker], room[worker], sums, schedule)
 
     _share(work, workers)
     return grad_v if to_input else None, _in_order(gradients)
+
+
+def _room(plan: Plan, workers: int, like: Tensor) -> np.ndarray:
+    """Return what filters need, for every thread."""
+    return like.new_empty(workers, plan.room).numpy()
 
 
 def _tiles(plan: Plan, batch: int, dtype: torch.dtype) -> tuple[int, int, int]:
@@ -265,7 +271,7 @@ class _Announcement(event.Listener):
         """Log the kernel's own compilation, not those of the functions it calls."""
         if event.data["dispatcher"] is self.kernel:
             name = f"{self.kernel.__name__}, {self.dtype}"
-            log.warning("compiling a kernel of the CPU path (%s), once on this machine: a few seconds", name)
+            log.warning("compiling a kernel of the CPU path (%s), once on this machine: some ten seconds", name)
 
     def on_end(self, event):
         """Nothing to say."""

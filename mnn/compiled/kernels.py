@@ -9,13 +9,17 @@ Layer. Whatever its dimension, padding or kind, a layer is a sparse matrix of sm
 it, ``out[box] = sum W[weight] in[source]`` over the entries (source, weight) of a box; its transpose is a sweep too.
 The gradients of weights are sums of outer products over lists of pairs (box, source), the ``SUMS``.
 
-The two innermost loops, `_gather` and `_outer`, are written in LLVM's own language, since the vectoriser does not find
-a layout in which all sums stay in registers. Everything compiled stands in this one file because numba's cache on
+Filter. A kernel layer in two dimensions is run by fewer products than it has taps, of sums of boxes with sums of taps:
+see `mnn.compiled.filtering`. Its transpose is the same filter with the taps in reverse.
+
+The innermost loops are written in LLVM's own language: `_gather` and `_outer`, since the vectoriser does not find a
+layout in which all sums stay in registers, `_form` and `_complete`, since a filter's coefficients are known beforehand.
+Everything compiled stands in this one file because numba's cache on
 disk notices changes in the file of a cached function only.
 """
 
 from contextlib import contextmanager
-from functools import partial
+from functools import partial, reduce
 
 import numpy as np
 from llvmlite import ir
@@ -46,6 +50,29 @@ stand; channels; strides of a weight from one output and one input channel to th
 
 SUMS = _record("segments count entries")
 """Where in the table the segments (weight, first entry, entries) and their entries (box, source) stand."""
+
+CELL = 2
+"""Boxes of a filter's cell along an axis."""
+
+THREE_TAPS, TWO_PHASES = 0, 1
+FORMS = (
+    (np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]), np.array([[1, 1, 1, 0], [0, 1, -1, -1]])),
+    (np.array([[1, -1, 0], [0, -1, 1], [0, 1, 0]]), np.array([[1, 0, 1], [0, 1, 1]])),
+)
+"""Filters along one axis: what products take of the boxes they reach, and what the boxes of a cell take of products."""
+
+LONGEST = 4
+"""Products of a form along an axis, and boxes they reach, at most."""
+
+FILTER = _record(
+    "form matrices chunks positions groups cells sources boxes products product_entries taps tap_entries "
+    "reverse reverse_entries parts sums"
+)
+"""How a layer is run by sums and products; ``matrices`` are 0 where it is not. Sums are formed at ``chunks`` times
+``positions``, and after each chunk ``groups`` times ``cells`` are computed. Then where in the table the boxes of the
+positions and of the cells stand, and the starts and entries of lists: (sum, matrix) of a product, and (tap, quarters of
+its coefficient) of a matrix, forwards and in reverse. For gradients of weights, the ``parts`` in which positions and
+cells are gone through, and the first of the `SUMS`, one a product."""
 
 STEP = _record("kind layer x other y flags grad_x grad_other grad_y flags_x flags_other size from_input")
 """A step of the program: its kind; a LAYER's number; rows at which the operands and the result start, and at which
@@ -82,11 +109,38 @@ class _Emitter:
             offset = self.builder.mul(offset, _INT(factor) if isinstance(factor, int) else factor)
         return self.builder.gep(pointer, [offset])
 
-    def spread(self, number):
-        """Copy a number into all lanes of a block."""
-        empty = ir.Constant(self.block, ir.Undefined)
+    def spread(self, number, kind=None):
+        """Copy a number into all lanes of a block or another vector."""
+        kind = kind or self.block
+        empty = ir.Constant(kind, ir.Undefined)
         first = self.builder.insert_element(empty, number, _INT32(0))
-        return self.builder.shuffle_vector(first, empty, _mask([0] * self.lanes))
+        return self.builder.shuffle_vector(first, empty, _mask([0] * kind.count))
+
+    def combine(self, row, values):
+        """Add and subtract values by a row of coefficients 0, 1 and -1."""
+        added, taken = ([v for c, v in zip(row, values, strict=True) if c == sign] for sign in (1, -1))
+        if not added:
+            return self.builder.fneg(reduce(self.builder.fadd, taken))
+        return reduce(self.builder.fsub, taken, reduce(self.builder.fadd, added))
+
+    def kron(self, rows, columns, values):
+        """Multiply a matrix of values, a dict by (row, column), by one matrix along each axis."""
+        wide, high = range(columns.shape[1]), range(rows.shape[1])
+        half = {
+            (p, k): self.combine(row, [values.get((i, k)) for i in high]) for p, row in enumerate(rows) for k in wide
+        }
+        return {
+            (p, q): self.combine(column, [half[p, k] for k in wide])
+            for p in range(len(rows))
+            for q, column in enumerate(columns)
+        }
+
+    def sums(self, rows, bias):
+        """Begin a sum for each of some channels with its bias."""
+        slots = [cgutils.alloca_once(self.builder, self.block) for _ in range(rows)]
+        for o, slot in enumerate(slots):
+            self.builder.store(self.spread(self.builder.load(self.at(self.pointer(bias[0]), bias[1], o))), slot)
+        return slots
 
     def multiply_add(self, x, y, slot):
         product = self.builder.fmul(x, y, flags=("contract",))
@@ -166,9 +220,7 @@ def _gather(typing, array, rows, entries, x, weight, bias, y):
 
 def _write_gather(e, rows, entries, x, weight, bias, y):
     builder = e.builder
-    sums = [cgutils.alloca_once(builder, e.block) for _ in range(rows)]
-    for o, slot in enumerate(sums):
-        builder.store(e.spread(builder.load(e.at(e.pointer(bias[0]), bias[1], o))), slot)
+    sums = e.sums(rows, bias)
     with e.pairs(entries) as (source, start):
         first = e.at(e.pointer(x[0]), source, x[1], x[2])
         matrix = e.at(e.pointer(weight[0]), start)
@@ -177,15 +229,90 @@ def _write_gather(e, rows, entries, x, weight, bias, y):
             column = e.at(matrix, channel, weight[2])
             for o, slot in enumerate(sums):
                 e.multiply_add(value, e.spread(builder.load(e.at(column, weight[1], o))), slot)
-    _write_result(e, sums, *y)
+    address, width, other, reference, flags = y
+    places = ([e.at(e.pointer(first), width, o) for o in range(rows)] for first in (address, other, reference))
+    _write_result(e, sums, *places, flags)
 
 
-def _write_result(e, sums, address, width, other, reference, flags):
+@intrinsic
+def _form(typing, array, variant, boxes, width, channels, target):
+    """Form the sums of boxes at one position that share a row of a form's matrix, for one block of samples.
+
+    Arguments are numbers and addresses: variant (see `_variants`), boxes (of a list of their addresses), width and
+    channels, target (address, stride from one sum to the next).
+    """
+
+    def generate(context, builder, signature, values):
+        emitter, target = _Emitter(context, builder, signature.args[0]), cgutils.unpack_tuple(builder, values[5])
+        writers = {n: partial(_write_form, emitter, *pair, *values[2:5], target) for n, pair in _variants().items()}
+        emitter.cases(values[1], writers)
+        return context.get_dummy_value()
+
+    return types.void(array, variant, boxes, width, channels, target), generate
+
+
+def _variants():
+    """One row of a form's matrix and the whole of it, of boxes before a layer or (turned) of gradients after it."""
+    return {
+        (2 * form + turned) * LONGEST + row: (matrix[row : row + 1], matrix)
+        for form, (before, after) in enumerate(FORMS)
+        for turned, matrix in enumerate((before, after.T))
+        for row in range(len(matrix))
+    }
+
+
+def _write_form(e, row, matrix, boxes, width, channels, target):
+    grid = [(i, k) for i in range(matrix.shape[1]) for k in range(matrix.shape[1])]
+    table = e.pointer(boxes, _INT)
+    starts = {place: e.pointer(e.builder.load(e.at(table, n))) for n, place in enumerate(grid) if row[0, place[0]]}
+    with e.loop(channels) as channel:
+        for part in range(0, e.lanes, e.half.count):
+            values = {place: e.load(e.at(e.at(start, channel, width), part), e.half) for place, start in starts.items()}
+            for (_, product), value in e.kron(row, matrix, values).items():
+                e.store(value, e.at(e.at(e.at(e.pointer(target[0]), target[1], product), channel, e.lanes), part))
+
+
+@intrinsic
+def _complete(typing, array, form, products, channels, bias, boxes, y):
+    """Compute the boxes of a cell from its products, for one block of samples.
+
+    Arguments are numbers and addresses: products (address, stride from one to the next), bias (address, stride), boxes
+    (of a list of their addresses), y (width, bytes from a box to its other term and to its reference, flags).
+    """
+
+    def generate(context, builder, signature, values):
+        products, bias, y = (cgutils.unpack_tuple(builder, values[i]) for i in (2, 4, 6))
+        emitter = _Emitter(context, builder, signature.args[0])
+        arguments = products, values[3], bias, values[5], y
+        writers = {n: partial(_write_complete, emitter, output, *arguments) for n, (_, output) in enumerate(FORMS)}
+        emitter.cases(values[1], writers)
+        return context.get_dummy_value()
+
+    return types.void(array, form, products, channels, bias, boxes, y), generate
+
+
+def _write_complete(e, output, products, channels, bias, boxes, y):
+    builder, (width, *distances, flags) = e.builder, y
+    grid = [(i, k) for i in range(output.shape[1]) for k in range(output.shape[1])]
+    table = e.pointer(boxes, _INT)
+    starts = [builder.load(e.at(table, n)) for n in range(CELL**2)]
+    starts = [[e.pointer(builder.add(start, far)) for start in starts] for far in (_INT(0), *distances)]
+    slots = [cgutils.alloca_once(builder, e.half) for _ in range(CELL**2)]
+    with e.loop(channels) as channel:
+        source = e.at(e.pointer(products[0]), channel, e.lanes)
+        shift = e.spread(builder.load(e.at(e.pointer(bias[0]), channel, bias[1])), e.half)
+        for part in range(0, e.lanes, e.half.count):
+            values = {place: e.load(e.at(e.at(source, products[1], n), part), e.half) for n, place in enumerate(grid)}
+            for slot, value in zip(slots, e.kron(output, output, values).values(), strict=True):
+                builder.store(builder.fadd(value, shift), slot)
+            places = [[e.at(e.at(start, channel, width), part) for start in each] for each in starts]
+            _write_result(e, slots, *places, flags)
+
+
+def _write_result(e, sums, rows, others, marks, flags):
     """Store sums after what the flags ask for. NaN passes a RELU and a MASK, as it does in torch."""
-    builder, zero = e.builder, ir.Constant(e.block, None)
-    rows, others, marks = (
-        [e.at(e.pointer(first), width, o) for o in range(len(sums))] for first in (address, other, reference)
-    )
+    builder, kind = e.builder, sums[0].type.pointee
+    zero = ir.Constant(kind, None)
 
     def asked(flag):
         return builder.if_then(builder.icmp_unsigned("!=", builder.and_(flags, _INT(flag)), _INT(0)))
@@ -195,13 +322,13 @@ def _write_result(e, sums, address, width, other, reference, flags):
 
     with asked(ACCUMULATE):
         for slot, row in zip(sums, others, strict=True):
-            builder.store(builder.fadd(builder.load(slot), e.load(row, e.block)), slot)
+            builder.store(builder.fadd(builder.load(slot), e.load(row, kind)), slot)
     with asked(RELU):
         for slot in sums:
             keep_positive(slot, builder.load(slot))
     with asked(MASK):
         for slot, mark in zip(sums, marks, strict=True):
-            keep_positive(slot, e.load(mark, e.block))
+            keep_positive(slot, e.load(mark, kind))
     for slot, row in zip(sums, rows, strict=True):
         e.store(builder.load(slot), row)
 
@@ -286,6 +413,172 @@ def _sweep(arena, table, sweep, width, weights, operands):
                     (y + row, width, other + row, reference + row, flags),
                 )
                 done += rows
+
+
+@intrinsic
+def _add_multiple(typing, array, quarters, source, count, target):
+    """Add quarters of some numbers to others. Arguments are numbers and addresses."""
+
+    def generate(context, builder, signature, values):
+        e = _Emitter(context, builder, signature.args[0])
+        factor = builder.fmul(builder.sitofp(values[1], e.number), e.number(0.25))
+        with e.loop(values[3]) as i:
+            place = e.at(e.pointer(values[4]), i)
+            product = builder.fmul(builder.load(e.at(e.pointer(values[2]), i)), factor)
+            builder.store(builder.fadd(builder.load(place), product), place)
+        return context.get_dummy_value()
+
+    return types.void(array, quarters, source, count, target), generate
+
+
+@njit(nogil=True)
+def _list(table, starts, entries, row):
+    """Address and length of a row's list in the table."""
+    first = table[starts + row]
+    return table.ctypes.data + 4 * (entries + 2 * first), np.int64(table[starts + row + 1] - first)
+
+
+@njit(nogil=True)
+def _along(form):
+    """Products of a form along an axis, and boxes that they reach."""
+    return (4, 4) if form == THREE_TAPS else (3, 3)
+
+
+@njit(nogil=True)
+def _prepare(room, channels, width, numbers):
+    """Write zeros into a box, and into room for matrices after it; return where both and what is left start."""
+    zeros = room.ctypes.data
+    matrices = zeros + _whole_blocks(room.itemsize * channels * width)
+    rest = matrices + _whole_blocks(room.itemsize * numbers)
+    room[: (rest - zeros) // room.itemsize] = 0
+    return zeros, matrices, rest
+
+
+@njit(nogil=True)
+def _whole_blocks(count):
+    """Bytes of the blocks that hold a number of bytes."""
+    return (count + BLOCK_BYTES - 1) // BLOCK_BYTES * BLOCK_BYTES
+
+
+@njit(nogil=True)
+def _addresses(table, first, count, start, step, zeros, places):
+    """List the addresses of boxes, ``step`` bytes each; one numbered -1 is the box of zeros."""
+    for i in range(count):
+        box = np.int64(table[first + i])
+        places[i] = start + step * box if box >= 0 else zeros
+
+
+@njit(nogil=True)
+def _form_all(arena, table, listed, variant, source, zeros, target, places):
+    """Form sums at all positions of a list.
+
+    listed: where in the table it starts, positions, boxes of each; variant: form, turned, row; source: address,
+    channels, width; target: address; places: room for addresses.
+    """
+    size, (first, positions, length), (x, channels, width) = arena.itemsize, listed, source
+    number = np.int64((2 * variant[0] + variant[1]) * LONGEST + variant[2])
+    stride = positions * channels * (BLOCK_BYTES // size)
+    for position in range(positions):
+        _addresses(table, first + position * length, length, x, size * width * channels, zeros, places)
+        place = target + BLOCK_BYTES * position * channels
+        _form(arena, number, places.ctypes.data, width, channels, (place, stride))
+
+
+@njit(nogil=True)
+def _filter(arena, table, sweep, filtered, back, width, weights, operands, room):
+    """Do what `_sweep` does by a filter; ``back`` says that it is the layer's transpose.
+
+    The room is for a box of zeros, the matrices, the sums of a chunk and the products of a group.
+    """
+    size, (weight, bias, bias_stride) = arena.itemsize, weights
+    x, y, other, reference, flags = operands
+    form, cells, matrix = filtered.form, filtered.cells, sweep.outputs * sweep.inputs
+    along, reach = _along(form)
+    zeros, matrices, sums = _prepare(room, sweep.inputs, width, filtered.matrices * matrix)
+    products = sums + BLOCK_BYTES * along**2 * filtered.positions * sweep.inputs
+    lists = (filtered.reverse, filtered.reverse_entries) if back else (filtered.taps, filtered.tap_entries)
+    _mix(arena, table, filtered.matrices, matrix, lists, weight, matrices)
+    places = np.empty(LONGEST**2, np.int64)
+    distances = width, other - y, reference - y, flags
+    for block in range(0, size * width, BLOCK_BYTES):
+        for chunk in range(filtered.chunks):
+            listed = filtered.sources + chunk * filtered.positions * reach**2, filtered.positions, reach**2
+            for row in range(along):
+                target = sums + BLOCK_BYTES * row * along * filtered.positions * sweep.inputs
+                source = x + block, sweep.inputs, width
+                _form_all(arena, table, listed, (form, 0, row), source, zeros, target, places)
+            for group in range(filtered.groups):
+                _products(arena, table, sweep, filtered, group, (matrices, sums, products, zeros))
+                first = filtered.boxes + (chunk * filtered.groups + group) * cells * CELL**2
+                for cell in range(cells):
+                    box = first + cell * CELL**2
+                    _addresses(table, box, CELL**2, y + block, size * width * sweep.outputs, zeros, places)
+                    made = products + BLOCK_BYTES * cell * sweep.outputs, cells * sweep.outputs * (BLOCK_BYTES // size)
+                    shift = bias, bias_stride
+                    _complete(arena, form, made, sweep.outputs, shift, places.ctypes.data, distances)
+
+
+@njit(nogil=True)
+def _products(arena, table, sweep, filtered, group, addresses):
+    """Compute the products of a group of cells; addresses of matrices, sums, products and zeros."""
+    size, (matrices, sums, products, zeros) = arena.itemsize, addresses
+    lanes = BLOCK_BYTES // size
+    along, _ = _along(filtered.form)
+    parts, count = _parts(sweep.outputs, ROWS), along**2 * filtered.cells
+    for place in range(count):
+        entries = _list(table, filtered.products, filtered.product_entries, group * count + place)
+        done = 0
+        for part in range(parts, 0, -1):
+            rows = _parts(sweep.outputs - done, part)
+            y = products + BLOCK_BYTES * (place * sweep.outputs + done)
+            weight = matrices + size * done * sweep.to_out, sweep.to_out, sweep.to_in
+            x = sums, sweep.inputs, lanes
+            _gather(arena, rows, entries, x, weight, (zeros, np.int64(0)), (y, lanes, y, y, 0))
+            done += rows
+
+
+@njit(nogil=True)
+def _mix(arena, table, count, matrix, lists, weight, matrices):
+    """Add taps, times their coefficients, to matrices."""
+    size = arena.itemsize
+    for m in range(count):
+        for i in range(table[lists[0] + m], table[lists[0] + m + 1]):
+            tap, quarters = np.int64(table[lists[1] + 2 * i]), np.int64(table[lists[1] + 2 * i + 1])
+            _add_multiple(arena, quarters, weight + size * matrix * tap, matrix, matrices + size * matrix * m)
+
+
+@njit(nogil=True)
+def _filter_sum(arena, table, all_sums, sweep, filtered, width, target, g, x, room):
+    """Add the gradients of a filtered layer's weights; target, g and x are addresses.
+
+    The room is for a box of zeros, the gradients of the matrices, and those sums of boxes and of gradients that share
+    a row of the form's matrix.
+    """
+    size, matrix, parts = arena.itemsize, sweep.outputs * sweep.inputs, filtered.parts
+    along, reach = _along(filtered.form)
+    positions = filtered.chunks * filtered.positions // parts
+    cells = filtered.chunks * filtered.groups * filtered.cells // parts
+    zeros, matrices, sums = _prepare(room, sweep.inputs, width, filtered.matrices * matrix)
+    spread = sums + BLOCK_BYTES * along * positions * sweep.inputs
+    places, lanes = np.empty(LONGEST**2, np.int64), BLOCK_BYTES // size
+    for block in range(0, size * width, BLOCK_BYTES):
+        before, after = (x + block, sweep.inputs, width), (g + block, sweep.outputs, width)
+        for part in range(parts):
+            sources = filtered.sources + part * positions * reach**2, positions, reach**2
+            boxes = filtered.boxes + part * cells * CELL**2, cells, CELL**2
+            for row in range(along):
+                _form_all(arena, table, sources, (filtered.form, 0, row), before, zeros, sums, places)
+                _form_all(arena, table, boxes, (filtered.form, 1, row), after, zeros, spread, places)
+                for column in range(along):
+                    left = spread + BLOCK_BYTES * column * cells * sweep.outputs, sweep.outputs, lanes
+                    right = sums + BLOCK_BYTES * column * positions * sweep.inputs, sweep.inputs, lanes
+                    gradient = matrices, sweep.to_out, sweep.to_in
+                    _sum(arena, table, all_sums[filtered.sums + row * along + column], lanes, gradient, left, right)
+    for m in range(filtered.matrices):
+        for i in range(table[filtered.taps + m], table[filtered.taps + m + 1]):
+            tap = np.int64(table[filtered.tap_entries + 2 * i])
+            quarters = np.int64(table[filtered.tap_entries + 2 * i + 1])
+            _add_multiple(arena, quarters, matrices + size * matrix * m, matrix, target + size * matrix * tap)
 
 
 @njit(nogil=True)
@@ -381,24 +674,26 @@ def _weights(layer, member, size):
 
 
 @njit(nogil=True, cache=True)
-def forward(program, layers, v, u, arena, schedule):
+def forward(program, layers, v, u, arena, room, schedule):
     """Apply a network to tiles of samples.
 
     Parameters
     ----------
     program : tuple
-        Steps, sweeps (of each layer and of its transpose), sums (of each layer's weight and bias), table, the row of
-        each point of the grid, and the rows where the input and the output start.
+        Steps, sweeps (of each layer and of its transpose), sums (of each layer's weight and bias), filters, table, the
+        row of each point of the grid, and the rows where the input and the output start.
     layers : (layers, 6) int64 array
         Address and size (of a member) of each layer's weight and bias, and their places among the gradients.
     v, u : (1 or members, batch, points), (members, batch, points) array
         Input and output.
     arena : array
         The states, of every tile or, if ``keep`` is 0, one after the other in the same place.
+    room : array
+        What filters need.
     schedule : tuple
         Rows of a state, samples in a tile, first job (a tile of a member) and step to the next one, keep.
     """
-    steps, sweeps, _, table, places, (row_in, row_out) = program
+    steps, _, _, _, _, places, (row_in, row_out) = program
     rows, tile, job, stride, keep = schedule
     members, batch, _ = u.shape
     lanes = BLOCK_BYTES // arena.itemsize
@@ -410,13 +705,14 @@ def forward(program, layers, v, u, arena, schedule):
         state = arena[keep * rows * (member * padded + start) :]
         _lay_out(v[member % len(v), start : start + width], places, state[row_in * width :], width, True)
         for step in steps:
-            _do(step, sweeps, table, layers, member, state, width)
+            _do(step, program, layers, member, state, room, width)
         _lay_out(u[member, start : start + width], places, state[row_out * width :], width, False)
         job += stride
 
 
 @njit(nogil=True)
-def _do(step, sweeps, table, layers, member, state, width):
+def _do(step, program, layers, member, state, room, width):
+    _, sweeps, _, filters, table, _, _ = program
     size = state.itemsize
     if step.kind == ADD:
         y, count = state[step.y * width :], step.size * width
@@ -427,11 +723,21 @@ def _do(step, sweeps, table, layers, member, state, width):
         weights = _weights(layers[step.layer], member, size)
         x, other = base + size * width * step.x, base + size * width * step.other
         result = base + size * width * step.y
-        _sweep(state, table, sweeps[2 * step.layer], width, weights, (x, result, other, result, step.flags))
+        operands = x, result, other, result, step.flags
+        _multiply(state, table, sweeps[2 * step.layer], filters[step.layer], False, width, weights, operands, room)
+
+
+@njit(nogil=True)
+def _multiply(state, table, sweep, filtered, back, width, weights, operands, room):
+    """Multiply the state by a layer or its transpose."""
+    if filtered.matrices:
+        _filter(state, table, sweep, filtered, back, width, weights, operands, room)
+    else:
+        _sweep(state, table, sweep, width, weights, operands)
 
 
 @njit(nogil=True, cache=True)
-def backward(program, layers, grad_u, grad_v, arena, scratch, gradients, schedule):
+def backward(program, layers, grad_u, grad_v, arena, scratch, room, gradients, schedule):
     """Compute the gradients of weights, biases and input from that of the output.
 
     Parameters
@@ -442,12 +748,14 @@ def backward(program, layers, grad_u, grad_v, arena, scratch, gradients, schedul
         Gradients of output and input, the second one empty if it is not asked for.
     scratch : array
         Room for the gradients of a state.
+    room : array
+        What filters need.
     gradients : (groups, numbers) array
         Gradients of weights and biases, summed over groups of tiles; zeros at the start.
     schedule : tuple
         Rows of a state, samples in a tile, first job (a group of a member) and step to the next one.
     """
-    steps, _, _, _, places, (row_in, row_out) = program
+    steps, _, _, _, _, places, (row_in, row_out) = program
     rows, tile, job, stride = schedule
     (members, batch, _), groups = grad_u.shape, len(gradients)
     lanes = BLOCK_BYTES // arena.itemsize
@@ -462,7 +770,7 @@ def backward(program, layers, grad_u, grad_v, arena, scratch, gradients, schedul
             state = arena[rows * (member * padded + start) :]
             _lay_out(grad_u[member, start : start + width], places, scratch[row_out * width :], width, True)
             for i in range(len(steps) - 1, -1, -1):
-                states = (state, scratch, gradients[group], constants)
+                states = (state, scratch, gradients[group], constants, room)
                 _undo(steps[i], program, layers, member, states, width, grad_v.size > 0)
             if grad_v.size > 0:
                 _lay_out(grad_v[member, start : start + width], places, scratch[row_in * width :], width, False)
@@ -472,7 +780,7 @@ def backward(program, layers, grad_u, grad_v, arena, scratch, gradients, schedul
 @njit(nogil=True)
 def _undo(step, program, layers, member, states, width, to_input):
     """Add what a step contributes to the gradients of its weight, its bias and its operands."""
-    state, scratch, gradient, constants = states
+    state, scratch, gradient, constants, room = states
     total = scratch[step.grad_y * width :]
     count = step.size * width
     if step.kind == ADD or step.flags & ACCUMULATE:
@@ -480,8 +788,8 @@ def _undo(step, program, layers, member, states, width, to_input):
     if step.kind == ADD:
         _copy(total, scratch[step.grad_x * width :], state[step.x * width :], count, step.flags_x)
         return
-    _, sweeps, sums, table, _, _ = program
-    layer, sweep = layers[step.layer], sweeps[2 * step.layer]
+    _, sweeps, sums, filters, table, _, _ = program
+    layer, sweep, filtered = layers[step.layer], sweeps[2 * step.layer], filters[step.layer]
     size = state.itemsize
     zero, one = constants.ctypes.data, constants[len(constants) // 2 :].ctypes.data
     x = state[step.x * width :].ctypes.data
@@ -491,9 +799,12 @@ def _undo(step, program, layers, member, states, width, to_input):
     for i in range(2 if layer[3] > 0 else 1):  # the bias's gradient is the weight's for the constant input 1
         target = (places[i], sweep.to_out if i == 0 else 1, sweep.to_in)
         operand = (x, sweep.inputs, width) if i == 0 else (one, 1, 0)
-        _sum(state, table, sums[2 * step.layer + i], width, target, g, operand)
+        if i == 0 and filtered.matrices:
+            _filter_sum(state, table, sums, sweep, filtered, width, places[i], g[0], x, room)
+        else:
+            _sum(state, table, sums[2 * step.layer + i], width, target, g, operand)
     if to_input or not step.from_input:
         weights = (_weights(layer, member, size)[0], zero, 0)
         grad_x = scratch[step.grad_x * width :].ctypes.data
         operands = (g[0], grad_x, grad_x, x, step.flags_x)
-        _sweep(state, table, sweeps[2 * step.layer + 1], width, weights, operands)
+        _multiply(state, table, sweeps[2 * step.layer + 1], filtered, True, width, weights, operands, room)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import fx, nn
 
-from mnn.compiled.kernels import ACCUMULATE, ADD, LAYER, MASK, RELU, STEP, SUMS, SWEEP
+from mnn.compiled.filtering import filter_of
+from mnn.compiled.kernels import ACCUMULATE, ADD, FILTER, LAYER, MASK, RELU, STEP, SUMS, SWEEP
 from mnn.layers import BoxLayer, GatherLayer
 
 CHUNK = 32
@@ -104,11 +105,11 @@ class Tables:
             self.size += piece.size
         return self.places[key]
 
-    def sweep(self, row: np.ndarray, column: np.ndarray, blocks: Blocks, rows: int) -> tuple[int, int]:
-        """Add blocks sorted by rows; return where the rows' starts and the entries stand."""
+    def lists(self, row: np.ndarray, first: np.ndarray, second: np.ndarray, rows: int) -> tuple[int, int]:
+        """Add a list of pairs for each row; return where the rows' starts and the pairs stand."""
         order = np.argsort(row, kind="stable")
         starts = np.searchsorted(row[order], np.arange(rows + 1))
-        return self.add(starts), self.add(column[order], blocks.weight[order])
+        return self.add(starts), self.add(first[order], second[order])
 
     def sums(self, place: np.ndarray, box: np.ndarray, source: np.ndarray, chunk: int) -> tuple[int, int, int]:
         """Add pairs sorted by chunks of boxes and then by the place their product is added to; return `SUMS`."""
@@ -123,9 +124,9 @@ class Tables:
         """Add all that a layer needs; return the sweeps (its own, its transpose's) and sums (weight's, bias's)."""
         b = Blocks.of(layer)
         boxes = len(b.shift)
-        starts, entries = self.sweep(b.box, b.source, b, boxes)
+        starts, entries = self.lists(b.box, b.source, b.weight, boxes)
         there = (boxes, starts, entries, self.add(b.shift), b.inputs, b.outputs, b.to_out, b.to_in)
-        starts, entries = self.sweep(b.source, b.box, b, b.sources)
+        starts, entries = self.lists(b.source, b.box, b.weight, b.sources)
         back = (b.sources, starts, entries, starts, b.outputs, b.inputs, b.to_in, b.to_out)
         alone = np.arange(boxes)
         return [there, back], [
@@ -246,6 +247,8 @@ class Plan:
         Layers by the kernels' numbers.
     rows, scratch_rows, gradient_rows : int
         Rows of a state that keeps all that the backward pass needs, of one that keeps nothing, and of the gradients.
+    room : int
+        Numbers that filters need room for, beside the states.
 
     Raises
     ------
@@ -258,15 +261,21 @@ class Plan:
         self.layers = trace.layers
         if any(layer.weight[0].numel() >= LARGEST_INDEX for layer in self.layers):
             raise NotCoveredError("a layer of more than 2^31 weights")
+        self.tile_blocks = LOCAL_BLOCKS if any(layer.local for layer in self.layers) else SHARED_BLOCKS
         tables, sweeps, sums = Tables(), [], []
         for layer in self.layers:
             more_sweeps, more_sums = tables.layer(layer)
             sweeps += more_sweeps
             sums += more_sums
+        self.filters, self.room = np.zeros(len(self.layers), FILTER), 0
+        for i, filtered in enumerate(map(filter_of, self.layers)):
+            if filtered is not None:
+                self.filters[i], more_sums = filtered.write(tables, len(sums))
+                sums += more_sums
+                self.room = max(self.room, filtered.room(self.tile_blocks))
         self.sweeps, self.sums = np.array(sweeps, SWEEP), np.array(sums, SUMS)
         self.table = np.concatenate(tables.pieces)
         self.places, self.shape = network.grid.cpu().numpy(), network.spec.shape
-        self.tile_blocks = LOCAL_BLOCKS if any(layer.local for layer in self.layers) else SHARED_BLOCKS
         self.zero = np.zeros(1)
         self.bound = None
         self._lay_out(trace)
@@ -274,11 +283,11 @@ class Plan:
     def program(self, keep: bool) -> tuple:
         """Return the first argument of `kernels.forward`, for states that are kept for the backward pass or not."""
         steps, ends = (self.steps, self.ends) if keep else (self.scratch_steps, self.scratch_ends)
-        return steps, self.sweeps, self.sums, self.table, self.places, ends
+        return steps, self.sweeps, self.sums, self.filters, self.table, self.places, ends
 
     def gradient_program(self) -> tuple:
         """Return the first argument of `kernels.backward`."""
-        return self.steps, self.sweeps, self.sums, self.table, self.places, self.gradient_ends
+        return self.steps, self.sweeps, self.sums, self.filters, self.table, self.places, self.gradient_ends
 
     def _lay_out(self, trace: Trace) -> None:
         """Give every state and gradient its rows, and write the steps down for each way of running them."""
