@@ -12,16 +12,32 @@ from mnn.training import Plan, Samples, Training
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
-def trained(device, **overrides):
-    v = np.random.default_rng(0).random((64, 32), np.float32)
+def begun(device, shape=(32,), **overrides):
+    v = np.random.default_rng(0).random((64, *shape), np.float32)
     pair = v, np.roll(v, 1, 1) ** 2
     chosen = recipe("default", **overrides)
     statistics = normalise.fit(*pair, "standard")
-    network = mnn.network(shape=(32,), levels=3, rank=2, depth=2, members=2, seed=(1, 2), initial=chosen.initial)
+    network = mnn.network(shape=shape, levels=3, rank=2, depth=2, members=2, seed=(1, 2), initial=chosen.initial)
     samples = Samples.prepare(*pair, statistics, torch.device(device))
-    job = Training(network.to(device), Plan(chosen, 3, 8, (1, 2)), samples, samples)
+    return Training(network.to(device), Plan(chosen, 3, 8, (1, 2)), samples, samples)
+
+
+def trained(device, **overrides):
+    job = begun(device, **overrides)
     assert job.run(lambda _: False, lambda _: None)
     return job
+
+
+@pytest.mark.parametrize("shape", [(32,), (16, 16)], ids=str)
+@pytest.mark.parametrize("overrides", [{}, {"optimiser": "nadam"}, {"shifts": False, "average": 0.9}], ids=str)
+def test_a_step_leaves_the_device_alone(shape, overrides):
+    """On torch's device without numbers, whatever asks for one, or for a tensor of the host, is refused."""
+    job = begun("meta", shape, **overrides)
+    for _ in range(2 * job.optimiser.period if job.plan.recipe.optimiser == "soap" else 2):
+        job._descend()
+        job.step %= job.steps_per_epoch
+    with pytest.raises(RuntimeError, match="meta"):
+        job.sums.tolist()
 
 
 @GPU
