@@ -81,6 +81,9 @@ result; whether x is the network's input. A LAYER that does ACCUMULATE adds the 
 
 _INT, _INT32 = ir.IntType(64), ir.IntType(32)
 
+_inlined = njit(nogil=True, inline="always")
+"""For what has one caller, or two: every level of calls takes a pass of the optimiser over all that is below it."""
+
 
 class _Emitter:
     """Writes the instructions that both kernels use, for one type of numbers."""
@@ -383,7 +386,7 @@ def _parts(total, largest):
     return (total + largest - 1) // largest
 
 
-@njit(nogil=True)
+@_inlined
 def _sweep(arena, table, sweep, width, weights, operands):
     """Multiply the state by a sparse block matrix.
 
@@ -484,7 +487,7 @@ def _form_all(arena, table, listed, variant, source, zeros, target, places):
         _form(arena, number, places.ctypes.data, width, channels, (place, stride))
 
 
-@njit(nogil=True)
+@_inlined
 def _filter(arena, table, sweep, filtered, back, width, weights, operands, room):
     """Do what `_sweep` does by a filter; ``back`` says that it is the layer's transpose.
 
@@ -547,7 +550,7 @@ def _mix(arena, table, count, matrix, lists, weight, matrices):
             _add_multiple(arena, quarters, weight + size * matrix * tap, matrix, matrices + size * matrix * m)
 
 
-@njit(nogil=True)
+@_inlined
 def _filter_sum(arena, table, all_sums, sweep, filtered, width, target, g, x, room):
     """Add the gradients of a filtered layer's weights; target, g and x are addresses.
 
@@ -710,7 +713,7 @@ def forward(program, layers, v, u, arena, room, schedule):
         job += stride
 
 
-@njit(nogil=True)
+@_inlined
 def _do(step, program, layers, member, state, room, width):
     _, sweeps, _, filters, table, _, _ = program
     size = state.itemsize
@@ -727,7 +730,7 @@ def _do(step, program, layers, member, state, room, width):
         _multiply(state, table, sweeps[2 * step.layer], filters[step.layer], False, width, weights, operands, room)
 
 
-@njit(nogil=True)
+@_inlined
 def _multiply(state, table, sweep, filtered, back, width, weights, operands, room):
     """Multiply the state by a layer or its transpose."""
     if filtered.matrices:
@@ -777,7 +780,7 @@ def backward(program, layers, grad_u, grad_v, arena, scratch, room, gradients, s
         job += stride
 
 
-@njit(nogil=True)
+@_inlined
 def _undo(step, program, layers, member, states, width, to_input):
     """Add what a step contributes to the gradients of its weight, its bias and its operands."""
     state, scratch, gradient, constants, room = states
