@@ -15,7 +15,7 @@ import numpy as np
 
 from solvers import rte_dense, rte_rays
 from solvers.problem import Attempt
-from solvers.radiative_transfer import RadiativeTransfer
+from solvers.rte_base import RadiativeTransfer
 
 DIRECTIONS = {"4pi": 64, "2pi": 128}
 """Directions of the sweeps; a multiple of 8 keeps the symmetries of the square.

@@ -18,7 +18,7 @@ from scipy.special import zeta
 from solvers import rte_sweeps
 from solvers.exponential_integrals import e2_e3, exponential_sum
 from solvers.problem import Attempt
-from solvers.radiative_transfer import RadiativeTransfer
+from solvers.rte_base import RadiativeTransfer
 
 LOG_CORRECTION = float(zeta(3)) / (8 * np.pi**2)
 """Error of linear interpolation under a logarithmic kernel, in units of (second difference) (interval)."""
