@@ -386,6 +386,13 @@ def _parts(total, largest):
     return (total + largest - 1) // largest
 
 
+@njit(nogil=True)
+def _list(table, starts, entries, row):
+    """Address and length of a row's list in the table."""
+    first = table[starts + row]
+    return table.ctypes.data + 4 * (entries + 2 * first), np.int64(table[starts + row + 1] - first)
+
+
 @_inlined
 def _sweep(arena, table, sweep, width, weights, operands):
     """Multiply the state by a sparse block matrix.
@@ -397,9 +404,7 @@ def _sweep(arena, table, sweep, width, weights, operands):
     x, y, other, reference, flags = operands
     parts = _parts(sweep.outputs, ROWS)
     for box in range(sweep.boxes):
-        first = table[sweep.starts + box]
-        count = table[sweep.starts + box + 1] - first
-        entries = (table.ctypes.data + 4 * (sweep.entries + 2 * first), np.int64(count))
+        entries = _list(table, sweep.starts, sweep.entries, box)
         shifted = bias + size * bias_stride * table[sweep.shifts + box]
         for block in range(0, size * width, BLOCK_BYTES):
             done = 0
@@ -432,13 +437,6 @@ def _add_multiple(typing, array, quarters, source, count, target):
         return context.get_dummy_value()
 
     return types.void(array, quarters, source, count, target), generate
-
-
-@njit(nogil=True)
-def _list(table, starts, entries, row):
-    """Address and length of a row's list in the table."""
-    first = table[starts + row]
-    return table.ctypes.data + 4 * (entries + 2 * first), np.int64(table[starts + row + 1] - first)
 
 
 @njit(nogil=True)
