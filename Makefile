@@ -29,7 +29,9 @@ extras: $(STAMP)  ## what is optional: neuraloperator, to compare with, and Tens
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fno,tensorboard]'
 
 run: $(STAMP)  ## the whole workflow: data, training, figures, report (TIER=quick|paper CORES=all)
-	snakemake --cores $(CORES) --config tier=$(TIER) --report results/$(TIER)/report.html --report-after-run
+	snakemake --cores $(CORES) --config tier=$(TIER) --quiet reason
+	@snakemake --config tier=$(TIER) --report results/$(TIER)/report.html --quiet all
+	@echo "report  results/$(TIER)/report.html"
 
 test: $(STAMP) $(DOCS)  ## all tests
 	python -m pytest

@@ -29,3 +29,5 @@ rule all:
         f"{RESULTS}/manifest.json",
         figure_files(STUDY.config.figures),
         [f"{RESULTS}/cards/{name}.html" for name in STUDY.config.figures],
+    message:
+        "All figures, tables and claims"
