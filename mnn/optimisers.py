@@ -215,7 +215,8 @@ class Rotation:
 class Soap:
     """Adam in the slowly turning eigenbases of Shampoo's preconditioner (arXiv:2409.11321), batched over members.
 
-    Biases are left to plain Adam. The first step only sets the bases.
+    Unlike there, Adam takes Nesterov's momentum (Dozat, ICLR 2016 workshop): its mean is looked at one step ahead.
+    Biases are left to Adam of the same kind. The first step only sets the bases.
 
     Parameters
     ----------
@@ -269,8 +270,8 @@ class Soap:
         self.square.mul_(second).addcmul_(self.rotated, self.rotated, value=1 - second)
         step = self.count - 1
         correction = (1 - second**step) ** 0.5
-        torch.div(self.mean, self.square.sqrt().add_(self.eps * correction), out=self.rotated)
-        self.rotated.mul_(-rate * correction / (1 - first**step))
+        self.rotated.mul_((1 - first) / (1 - first**step)).add_(self.mean, alpha=first / (1 - first ** (step + 1)))
+        self.rotated.div_(self.square.sqrt().add_(self.eps * correction)).mul_(-rate * correction)
         for i, group in enumerate(self.parameters.groups):
             if i in self.rotations:
                 rotation = self.rotations[i]

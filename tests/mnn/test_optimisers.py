@@ -59,7 +59,7 @@ class DenseSoap:
         rotated = multiply(gradient, forth)
         self.square = b * self.square + (1 - b) * rotated**2
         t = self.count - 1
-        direction = multiply(self.mean, forth) / (1 - b**t)
+        direction = b * multiply(self.mean, forth) / (1 - b ** (t + 1)) + (1 - b) * rotated / (1 - b**t)
         direction /= np.sqrt(self.square / (1 - b**t)) + self.eps
         weight = weight - rate * multiply(direction, self.bases)
         if self.count % self.period == 0:
@@ -126,19 +126,21 @@ def test_soap_is_the_dense_algorithm_for_every_weight(spec, split, monkeypatch):
         np.testing.assert_allclose(found, matrix, atol=1e-9, err_msg=f"{name}, member {s}")
 
 
-def test_soap_leaves_biases_to_adam():
+def test_soap_leaves_biases_to_nadam():
     net = network("cnn")
     bias = dict(net.named_parameters())["kernel.2.1.bias"]
     twin = torch.nn.Parameter(bias.detach().clone())
-    adam = torch.optim.Adam([twin], lr=0.02, betas=(0.95, 0.95), eps=1e-8)
+    # so fast a decay that the momentum is the same in every step
+    nadam = torch.optim.NAdam([twin], lr=0.02, betas=(0.95, 0.95), eps=1e-8, momentum_decay=1e9)
     soap = Soap(FlatParameters(net))
     soap.step(0.02)  # sets the bases only
     for step in range(STEPS):
         bias.grad.copy_(torch.cos(bias.detach() + step))
         twin.grad = torch.cos(twin.detach() + step)
         soap.step(0.02)
-        adam.step()
-    torch.testing.assert_close(bias.detach(), twin.detach(), atol=1e-12, rtol=0)
+        nadam.step()
+    # torch keeps the product of momenta in float32: 6e-8, ten times that in the first of these steps of 0.02
+    torch.testing.assert_close(bias.detach(), twin.detach(), atol=5e-8, rtol=0)
 
 
 def test_nadam_is_the_papers_for_every_parameter():
