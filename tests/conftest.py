@@ -35,7 +35,7 @@ class Clone:
             if (ROOT / name).is_file() or (ROOT / name).is_symlink():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-        for kernel in (path for package in ("mnn", "solvers") for path in (ROOT / package).rglob("*.nb[ic]")):
+        for kernel in [*(ROOT / "mnn").rglob("*.nb[ic]"), *(ROOT / "solvers").rglob("*.nb[ic]")]:
             (folder / kernel.relative_to(ROOT)).parent.mkdir(exist_ok=True)
             shutil.copy2(kernel, folder / kernel.relative_to(ROOT))  # what is compiled serves every copy
         shutil.copy2(TINY, folder / "config.yaml")

@@ -126,6 +126,16 @@ def test_soap_is_the_dense_algorithm_for_every_weight(spec, split, monkeypatch):
         np.testing.assert_allclose(found, matrix, atol=1e-9, err_msg=f"{name}, member {s}")
 
 
+@pytest.fixture
+def doubles():
+    """Doubles by default: torch's NAdam then keeps its product of momenta as one, which is else a float32."""
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(usual)
+
+
+@pytest.mark.usefixtures("doubles")
 def test_soap_leaves_biases_to_nadam():
     net = network("cnn")
     bias = dict(net.named_parameters())["kernel.2.1.bias"]
@@ -139,10 +149,10 @@ def test_soap_leaves_biases_to_nadam():
         twin.grad = torch.cos(twin.detach() + step)
         soap.step(0.02)
         nadam.step()
-    # torch keeps the product of momenta in float32: 6e-8, ten times that in the first of these steps of 0.02
-    torch.testing.assert_close(bias.detach(), twin.detach(), atol=5e-8, rtol=0)
+    torch.testing.assert_close(bias.detach(), twin.detach(), atol=1e-12, rtol=0)
 
 
+@pytest.mark.usefixtures("doubles")
 def test_nadam_is_the_papers_for_every_parameter():
     net, twin = network("cnn"), network("cnn")
     theirs = torch.optim.NAdam(twin.parameters(), lr=1e-3, eps=1e-7, momentum_decay=4e-3)
@@ -155,8 +165,7 @@ def test_nadam_is_the_papers_for_every_parameter():
         ours.step(1e-3)
         theirs.step()
     for name, p in mine.items():
-        # torch keeps the product of momenta in float32: 6e-8 of steps of 1e-3
-        torch.testing.assert_close(p.detach(), other[name].detach(), atol=1e-10, rtol=0)
+        torch.testing.assert_close(p.detach(), other[name].detach(), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("optimiser", [Nadam, Soap])
